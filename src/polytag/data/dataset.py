@@ -1,0 +1,123 @@
+"""A multi-label data set: features, labels, names. Immutable, on the CPU."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+from scipy import sparse
+
+from polytag.data.labels import LabelIndex
+from polytag.errors import DataError
+from polytag.types import Array, ArrayLike
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Features and labels of the same rows.
+
+    Args:
+        X: Features, shape (n, d) or (n, ...) for images; NumPy float array or SciPy CSR array. NaN is a missing value.
+        Y: Labels, shape (n, q); CSR or NumPy array of 0 and 1; a float array may hold NaN for unknown.
+        feature_names: d names.
+        label_names: q names.
+        name: What the set is called.
+        hierarchy: Parent-child pairs over the labels, or ``None``.
+
+    Raises:
+        DataError: Shapes or names do not fit, or a label is not 0, 1 or NaN.
+
+    Example:
+        >>> data = Dataset(np.eye(3), np.array([[1, 0], [0, 1], [1, 1]]))
+        >>> data.n, data.d, data.q, data.label_names
+        (3, 3, 2, ('label_0', 'label_1'))
+    """
+
+    X: Any
+    Y: Any
+    feature_names: Sequence[str] = ()
+    label_names: Sequence[str] = ()
+    name: str = ""
+    hierarchy: Any = None
+    _index: list[LabelIndex] = field(default_factory=list, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        X, Y = _compressed(self.X), _compressed(self.Y)
+        if X.ndim < 2 or Y.ndim != 2:
+            raise DataError(f"expected X of shape (n, d) and Y of shape (n, q), but got {X.shape} and {Y.shape}")
+        if X.shape[0] != Y.shape[0]:
+            raise DataError(f"expected as many rows in X as in Y, but got {X.shape[0]} and {Y.shape[0]}")
+        object.__setattr__(self, "X", X)
+        object.__setattr__(self, "Y", Y)
+        object.__setattr__(self, "feature_names", _names(self.feature_names, X.shape[1], "feature"))
+        object.__setattr__(self, "label_names", _names(self.label_names, Y.shape[1], "label"))
+        object.__setattr__(self, "_index", [])
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return int(self.X.shape[0])
+
+    @property
+    def d(self) -> int:
+        """Number of features (the first feature axis, for images)."""
+        return int(self.X.shape[1])
+
+    @property
+    def q(self) -> int:
+        """Number of labels."""
+        return int(self.Y.shape[1])
+
+    @property
+    def labels(self) -> LabelIndex:
+        """The positive cells of Y by row and by label; made at the first call, then kept."""
+        if not self._index:
+            self._index.append(LabelIndex.from_labels(self.Y))
+        return self._index[0]
+
+    def take(self, rows: ArrayLike) -> Self:
+        """Return the set with these rows only, in this order (numbers or a mask)."""
+        rows = np.asarray(rows)
+        return replace(self, X=self.X[rows], Y=self.Y[rows])
+
+    def with_labels(self, columns: ArrayLike) -> Self:
+        """Return the set with these label columns only, in this order (numbers or a mask)."""
+        columns = np.arange(self.q)[np.asarray(columns)]
+        return replace(self, Y=self.Y[:, columns], label_names=[self.label_names[j] for j in columns])
+
+    def with_features(self, columns: ArrayLike) -> Self:
+        """Return the set with these feature columns only, in this order (numbers or a mask)."""
+        columns = np.arange(self.d)[np.asarray(columns)]
+        return replace(self, X=self.X[:, columns], feature_names=[self.feature_names[j] for j in columns])
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """Put parts of one set (train and test, or folds) under each other.
+
+        Raises:
+            DataError: The parts have different features or labels.
+        """
+        first = parts[0]
+        for part in parts[1:]:
+            if part.feature_names != first.feature_names or part.label_names != first.label_names:
+                raise DataError(f"the parts of {first.name!r} have different features or labels; they cannot be joined")
+        return replace(first, X=_stack([p.X for p in parts]), Y=_stack([p.Y for p in parts]))
+
+
+def _compressed(matrix: Any) -> Any:
+    """Return a NumPy array, or a CSR array if the matrix is sparse."""
+    return sparse.csr_array(matrix) if sparse.issparse(matrix) else np.asarray(matrix)
+
+
+def _stack(blocks: Sequence[Array]) -> Any:
+    if any(sparse.issparse(b) for b in blocks):
+        return sparse.csr_array(sparse.vstack([sparse.csr_array(b) for b in blocks], format="csr"))
+    return np.concatenate(blocks)
+
+
+def _names(names: Sequence[str], count: int, what: str) -> tuple[str, ...]:
+    if not len(names):
+        return tuple(f"{what}_{j}" for j in range(count))
+    if len(names) != count:
+        raise DataError(f"expected {count} {what} names, one a column, but got {len(names)}")
+    return tuple(str(name) for name in names)

@@ -1,0 +1,102 @@
+"""A data set as torch sees it: on one device, whole batches by one indexing call."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from polytag.data.dataset import Dataset
+from polytag.data.labels import LabelIndex
+from polytag.errors import DataError
+from polytag.types import Batch
+
+
+class Table(torch.utils.data.Dataset[Batch]):
+    """Rows of a data set on a device; sparse features and labels stay sparse and are filled in one batch at a time.
+
+    Args:
+        dataset: What to show.
+        device: Where, for example ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        DataError: A feature is NaN or infinite (fill in missing values first, see ``polytag.data.prepare``).
+
+    Cost: memory of the data in float32 (features) and uint8 (labels; float32 if some are unknown).
+
+    Example:
+        >>> table = Table(Dataset(np.eye(3), np.array([[1, 0], [0, 1], [1, 1]])))
+        >>> table[torch.tensor([2, 0])].y
+        tensor([[1., 1.],
+                [1., 0.]])
+    """
+
+    def __init__(self, dataset: Dataset, device: str | torch.device = "cpu") -> None:
+        self.dataset, self.device = dataset, torch.device(device)
+        values = dataset.X.data if hasattr(dataset.X, "indptr") else dataset.X
+        if not np.isfinite(values).all():
+            raise DataError("expected finite features, but some are NaN or infinite; fill them in first, for example with Preparation(...)")
+        unknown = not hasattr(dataset.Y, "indptr") and bool(np.isnan(dataset.Y).any())
+        self._x = _rows(dataset.X, torch.float32, self.device)
+        self._y = _rows(dataset.Y, torch.float32 if unknown else torch.uint8, self.device)
+
+    def __len__(self) -> int:
+        return self.dataset.n
+
+    def __getitem__(self, rows: Int[Tensor, "b"]) -> Batch:
+        """Return the batch of these rows. Cost: O(b d + b q), one gather."""
+        rows = torch.as_tensor(rows, device=self.device)
+        return Batch(rows, self._x[rows], self._y[rows].float())
+
+    def blocks(self, size: int) -> Iterator[Batch]:
+        """Walk through all rows in order, ``size`` at a time."""
+        for start in range(0, len(self), size):
+            yield self[torch.arange(start, min(start + size, len(self)), device=self.device)]
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return self.dataset.n
+
+    @property
+    def d(self) -> int:
+        """Number of features."""
+        return self.dataset.d
+
+    @property
+    def q(self) -> int:
+        """Number of labels."""
+        return self.dataset.q
+
+    @property
+    def labels(self) -> LabelIndex:
+        """The positive cells of the label matrix."""
+        return self.dataset.labels
+
+
+class _SparseRows:
+    """The rows of a CSR matrix on a device, made dense a batch at a time."""
+
+    def __init__(self, matrix: Any, dtype: torch.dtype, device: torch.device) -> None:
+        self.starts = torch.as_tensor(matrix.indptr.astype(np.int64), device=device)
+        self.columns = torch.as_tensor(matrix.indices.astype(np.int64), device=device)
+        self.values = torch.as_tensor(matrix.data, dtype=dtype, device=device)
+        self.width = int(matrix.shape[1])
+
+    def __getitem__(self, rows: Int[Tensor, "b"]) -> Tensor:
+        starts = self.starts[rows]
+        sizes = self.starts[rows + 1] - starts
+        row = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), sizes)
+        first = torch.cumsum(sizes, 0) - sizes
+        cells = torch.arange(len(row), device=rows.device) - first[row] + starts[row]
+        dense = torch.zeros(len(rows), self.width, dtype=self.values.dtype, device=rows.device)
+        dense[row, self.columns[cells]] = self.values[cells]
+        return dense
+
+
+def _rows(matrix: Any, dtype: torch.dtype, device: torch.device) -> Any:
+    if hasattr(matrix, "indptr"):
+        return _SparseRows(matrix, dtype, device)
+    return torch.as_tensor(np.ascontiguousarray(matrix), dtype=dtype, device=device)
