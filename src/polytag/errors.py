@@ -55,3 +55,7 @@ class FetchError(PolytagError, OSError):
 
 class ResumeError(PolytagError, RuntimeError):
     """A checkpoint or record store does not belong to the run that wants to continue from it."""
+
+
+class DivergenceError(PolytagError, ArithmeticError):
+    """The training loss became NaN or infinite."""

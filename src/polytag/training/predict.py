@@ -1,0 +1,63 @@
+"""Logits of whole tables, and numbers computed from them in evaluation mode."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from polytag.data.table import Table
+from polytag.losses import BCE
+from polytag.models.base import MultiLabelModel
+
+
+def predict(model: MultiLabelModel, table: Table, *, batch_size: int = 1024, precision: str = "float32") -> Float[Tensor, "n q"]:
+    """Return the logits of all rows of a table, in order, on the CPU.
+
+    The model is put into evaluation mode for the purpose and left in the mode it was in.
+
+    Args:
+        model: What predicts.
+        table: Rows to predict.
+        batch_size: Rows at a time; bounds the memory.
+        precision: As in ``Trainer``.
+
+    Cost: one forward pass; memory O(batch_size) on the device and O(n q) on the CPU.
+    """
+    with _evaluating(model):
+        blocks = [_logits(model, batch.x, precision).cpu() for batch in table.blocks(batch_size)]
+    return torch.cat(blocks) if blocks else torch.empty(0, table.q)
+
+
+def full_loss(model: MultiLabelModel, table: Table, *, batch_size: int = 1024, precision: str = "float32") -> float:
+    """Return the mean binary cross-entropy over all known cells of a table, in evaluation mode: what convergence plots show."""
+    bce, total, cells = BCE(), 0.0, 0
+    with _evaluating(model):
+        for batch in table.blocks(batch_size):
+            known = int((~batch.y.isnan()).sum())
+            total += float(bce(_logits(model, batch.x, precision), batch.y)) * known
+            cells += known
+    return total / max(cells, 1)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context in which forward passes run at this precision."""
+    dtype = torch.bfloat16 if precision == "float32" else getattr(torch, precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=precision != "float32")
+
+
+def _logits(model: MultiLabelModel, x: Tensor, precision: str) -> Tensor:
+    with autocast(x.device, precision):
+        return model(x).float()  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _evaluating(model: MultiLabelModel) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)

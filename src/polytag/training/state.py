@@ -1,0 +1,86 @@
+"""Everything that changes while a run goes on, so that it can be saved and continued."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from polytag.errors import ResumeError
+from polytag.models.base import MultiLabelModel
+from polytag.selectors.base import BatchSelector
+from polytag.training import checkpoint
+from polytag.training.run import Run
+
+
+@dataclass
+class RunState:
+    """A run in progress.
+
+    Args:
+        model: Its weights now.
+        optimizer: Its moments now.
+        selector: Its scores and random state now.
+        scaler: Loss scaling of half-precision training.
+        device: Where the model lives.
+        fingerprint: JSON values that say which run this is; a checkpoint with others is refused.
+    """
+
+    model: MultiLabelModel
+    optimizer: torch.optim.Optimizer
+    selector: BatchSelector
+    scaler: Any
+    device: torch.device
+    fingerprint: dict[str, Any]
+    run: Run = field(default_factory=Run)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    def copy_best(self) -> None:
+        """Remember the weights as they are now: copies, since ``state_dict`` returns tensors that go on training."""
+        self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+
+    def save(self, path: Path) -> None:
+        """Write the run to a checkpoint file, in one piece."""
+        checkpoint.save(
+            path,
+            {
+                "fingerprint": self.fingerprint,
+                "run": self.run.to_dict(),
+                "model": dict(self.model.state_dict()),
+                "best": self.best,
+                "optimizer": checkpoint.optimizer_state(self.optimizer),
+                "selector": self.selector.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "random": checkpoint.random_state(self.device),
+            },
+        )
+
+    def load(self, path: Path) -> None:
+        """Continue from a checkpoint file.
+
+        Raises:
+            ResumeError: The checkpoint is damaged or belongs to another run; the message names what differs.
+        """
+        state = checkpoint.load(path)
+        differing = [f"{key}: {theirs!r} there, {self.fingerprint.get(key)!r} here"
+                     for key, theirs in state["fingerprint"].items() if theirs != self.fingerprint.get(key)]  # fmt: skip
+        if differing:
+            raise ResumeError(f"the checkpoint {path} belongs to another run ({'; '.join(differing)}); delete it or name another file")
+        self.run = Run.from_dict(state["run"])
+        self.model.load_state_dict(state["model"])
+        self.best = {name: tensor.to(self.device) for name, tensor in state["best"].items()}
+        checkpoint.load_optimizer_state(self.optimizer, state["optimizer"])
+        self.selector.load_state_dict(state["selector"])
+        self.scaler.load_state_dict(state["scaler"])
+        checkpoint.load_random_state(self.device, state["random"])
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch for the time of the block only; the random state outside stays as it was."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

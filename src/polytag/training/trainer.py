@@ -1,0 +1,211 @@
+"""The training loop. Batch selection *is* the loop, so it stands here in the open; whoever wants another one writes ten lines of it."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from polytag import metrics
+from polytag.data.table import Table
+from polytag.errors import DivergenceError, ParameterError
+from polytag.models.base import MultiLabelModel, Objective
+from polytag.selectors.base import BatchSelector
+from polytag.training.callbacks import Callback
+from polytag.training.predict import autocast, full_loss, predict
+from polytag.training.run import Epoch, Run
+from polytag.training.schedules import Schedule, set_lr
+from polytag.training.state import RunState, seeded
+
+_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    **dict.fromkeys(("epochs", "lr", "eval_batch_size"), ("a number > 0", lambda v: v > 0)),
+    **dict.fromkeys(("weight_decay", "warmup_epochs"), ("a number >= 0", lambda v: v >= 0)),
+    **dict.fromkeys(("patience", "clip_norm"), ("a number > 0 or None", lambda v: v is None or v > 0)),
+    "keep": ("'best' or 'last'", lambda v: v in ("best", "last")),
+    "precision": ("'float32', 'bfloat16' or 'float16'", lambda v: v in ("float32", "bfloat16", "float16")),
+}
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """How to train: everything but the model, the data and the selector.
+
+    Args:
+        epochs: Number of epochs.
+        lr: Learning rate.
+        weight_decay: L2 penalty of the optimiser.
+        optimizer: Optimiser class; called with the model's parameter groups, ``weight_decay`` and ``optimizer_params``.
+        optimizer_params: Further arguments of the optimiser.
+        schedule: Factor on the learning rate as a function of the time in epochs since the end of the warm-up; ``None`` keeps it.
+        warmup_epochs: Epochs over which the learning rate rises linearly, step by step, to ``lr``.
+        clip_norm: Largest norm of the gradient; ``None`` does not clip.
+        monitor: Metric that says which epoch is best on the validation rows (any name of ``polytag.metrics``); ``"loss"`` is their mean
+            binary cross-entropy.
+        patience: Epochs without a better value after which training stops; ``None`` never stops early.
+        keep: ``"best"`` leaves the model with the weights of the best validation epoch, ``"last"`` with those of the last one.
+        precision: ``"float32"``, ``"bfloat16"`` or (on a GPU) ``"float16"``; the latter two run the forward pass under autocast.
+        measure_train_loss: Record the loss on all training rows after each epoch, in evaluation mode and outside the timer.
+        eval_batch_size: Rows at a time in evaluation.
+        seed: Seed of dropout and of the model's noise; the random state outside ``fit`` is left as it was.
+        callbacks: Watchers.
+
+    Raises:
+        ParameterError: A value makes no sense; the message names all that do not.
+    """
+
+    epochs: int = 100
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam
+    optimizer_params: dict[str, Any] = field(default_factory=dict)
+    schedule: Schedule | None = None
+    warmup_epochs: float = 0.0
+    clip_norm: float | None = None
+    monitor: str = "macro_auc"
+    patience: int | None = None
+    keep: Literal["best", "last"] = "best"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    measure_train_loss: bool = False
+    eval_batch_size: int = 1024
+    seed: int = 0
+    callbacks: tuple[Callback, ...] = ()
+
+    def __post_init__(self) -> None:
+        bad = [
+            f"{name}={getattr(self, name)!r} (expected {rule})" for name, (rule, fits) in _RULES.items() if not fits(getattr(self, name))
+        ]
+        if bad:
+            raise ParameterError("Trainer got " + "; ".join(bad))
+        if self.monitor != "loss":
+            metrics.direction(self.monitor)  # an unknown name fails here, not after the first epoch
+
+    def fit(
+        self, model: MultiLabelModel, train: Table, selector: BatchSelector, valid: Table | None = None, resume: Path | None = None
+    ) -> Run:
+        """Train a model, batch by batch as the selector chooses.
+
+        Args:
+            model: Trained in place; holds the kept weights in the end.
+            train: Training rows.
+            selector: Chooses the rows of each batch and learns from their logits.
+            valid: Rows on which the best epoch is chosen; without them the last epoch is kept.
+            resume: A checkpoint file. It is written after each epoch; if it exists already, training continues from it.
+
+        Returns:
+            The history. Training time and selection time are measured without evaluation.
+
+        Raises:
+            DivergenceError: The loss became NaN or infinite.
+            ResumeError: The checkpoint belongs to another run.
+
+        Example:
+            >>> import numpy as np
+            >>> from polytag import Dataset, Table, Trainer
+            >>> from polytag.models import Linear
+            >>> from polytag.selectors import Random
+            >>> rng = np.random.default_rng(0)
+            >>> X = rng.normal(size=(64, 3))
+            >>> table = Table(Dataset(X, X > 0))
+            >>> run = Trainer(epochs=5, lr=0.1).fit(Linear.from_data(table), table, Random(X > 0, 16))
+            >>> run.history[-1].loss < run.history[0].loss
+            True
+        """
+        optimizer = self.optimizer(model.param_groups(self.lr), weight_decay=self.weight_decay, **self.optimizer_params)
+        scaler = torch.amp.GradScaler(train.device.type, enabled=self.precision == "float16")
+        state = RunState(model, optimizer, selector, scaler, train.device, self._fingerprint(model, train, selector))
+        with seeded(self.seed, train.device):
+            if resume is not None and resume.exists():
+                state.load(resume)
+            run = state.run
+            for callback in self.callbacks:
+                callback.begin(self.epochs, len(selector))
+            while len(run.history) < self.epochs and not run.stopped_early:
+                trained = self._epoch(state, train)
+                run.history.append(self._evaluated(trained, model, train, valid))
+                self._keep(state)
+                if resume is not None:
+                    state.save(resume)
+                for callback in self.callbacks:
+                    callback.epoch(run.history[-1])
+            if self.keep == "best" and state.best:
+                model.load_state_dict(state.best)
+            for callback in self.callbacks:
+                callback.end(run)
+        return run
+
+    def _fingerprint(self, model: MultiLabelModel, train: Table, selector: BatchSelector) -> dict[str, Any]:
+        """Say what a checkpoint belongs to. More epochs may be asked for later; everything else must stay."""
+        same = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("epochs", "callbacks", "eval_batch_size")}
+        for name in ("optimizer", "schedule"):
+            same[name] = getattr(same[name], "__qualname__", repr(same[name]))
+        return {"trainer": same, "model": type(model).__name__, "selector": type(selector).__name__, "sizes": [train.n, train.d, train.q]}
+
+    def _epoch(self, state: RunState, train: Table) -> Epoch:
+        """Run one epoch: select, step, tell the selector."""
+        number, selector, model = len(state.run.history), state.selector, state.model
+        model.train()
+        total, steps, selecting, start = torch.zeros((), device=train.device), 0, 0.0, time.perf_counter()
+        batches = iter(selector)
+        for step in count():
+            asked = time.perf_counter()
+            rows = next(batches, None)
+            selecting += time.perf_counter() - asked
+            if rows is None:
+                break
+            set_lr(state.optimizer, self.schedule, self.warmup_epochs, number, step / len(selector), 1 / len(selector))
+            objective = self._step(state, train, rows)
+            told = time.perf_counter()
+            selector.update(rows, objective.logits.detach().float())
+            selecting += time.perf_counter() - told
+            total, steps = total + objective.loss.detach(), steps + 1
+            for callback in self.callbacks:
+                callback.step(number, rows, objective)
+        loss = float(total) / max(steps, 1)
+        if not math.isfinite(loss):
+            raise DivergenceError(f"the mean training loss of epoch {number} is {loss}; lower lr (now {self.lr}) or set clip_norm")
+        return Epoch(number, loss, time.perf_counter() - start, selecting)
+
+    def _step(self, state: RunState, train: Table, rows: Tensor) -> Objective:
+        """Take one optimisation step on these rows."""
+        batch = train[rows]
+        with autocast(train.device, self.precision):
+            objective = state.model.objective(batch)
+        state.optimizer.zero_grad()
+        state.scaler.scale(objective.loss).backward()
+        if self.clip_norm is not None:
+            state.scaler.unscale_(state.optimizer)
+            torch.nn.utils.clip_grad_norm_(state.model.parameters(), self.clip_norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        return objective
+
+    def _evaluated(self, epoch: Epoch, model: MultiLabelModel, train: Table, valid: Table | None) -> Epoch:
+        """Add the validation value and, if asked for, the full training loss."""
+        how = {"batch_size": self.eval_batch_size, "precision": self.precision}
+        value = None
+        if valid is not None and self.monitor == "loss":
+            value = full_loss(model, valid, **how)  # type: ignore[arg-type]
+        elif valid is not None:
+            proba = predict(model, valid, **how).double().sigmoid().numpy()  # type: ignore[arg-type]
+            value = metrics.evaluate(valid.dataset.Y, proba, threshold=0.5, metrics=[self.monitor])[self.monitor]
+        return replace(epoch, valid=value, train_loss=full_loss(model, train, **how) if self.measure_train_loss else None)  # type: ignore[arg-type]
+
+    def _keep(self, state: RunState) -> None:
+        """Keep a copy of the best weights; stop when patience has run out."""
+        run, last = state.run, len(state.run.history) - 1
+        value = run.history[last].valid
+        if value is None:
+            return
+        sign = 1 if self.monitor != "loss" and metrics.direction(self.monitor) == "max" else -1
+        best = None if run.best_epoch is None else run.history[run.best_epoch].valid
+        if value == value and (best is None or sign * value > sign * best):
+            run.best_epoch = last
+            if self.keep == "best":
+                state.copy_best()
+        elif self.patience is not None and last - (-1 if run.best_epoch is None else run.best_epoch) >= self.patience:
+            run.stopped_early = True
