@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from polytag import metrics
 from polytag.data.table import Table
 from polytag.losses import BCE
 from polytag.models.base import MultiLabelModel
@@ -30,15 +31,25 @@ def predict(model: MultiLabelModel, table: Table, *, batch_size: int = 1024, pre
     return torch.cat(blocks) if blocks else torch.empty(0, table.q)
 
 
-def full_loss(model: MultiLabelModel, table: Table, *, batch_size: int = 1024, precision: str = "float32") -> float:
-    """Return the mean binary cross-entropy over all known cells of a table, in evaluation mode: what convergence plots show."""
-    bce, total, cells = BCE(), 0.0, 0
-    with _evaluating(model):
-        for batch in table.blocks(batch_size):
-            known = int((~batch.y.isnan()).sum())
-            total += float(bce(_logits(model, batch.x, precision), batch.y)) * known
-            cells += known
-    return total / max(cells, 1)
+def score(model: MultiLabelModel, table: Table, metric: str, *, batch_size: int = 1024, precision: str = "float32") -> float:
+    """Return a metric of the model on a table, in evaluation mode.
+
+    Args:
+        model: What predicts.
+        table: Rows with their labels.
+        metric: A name of ``polytag.metrics`` (label sets are cut at a probability of 0.5), or ``"loss"``, the mean binary cross-entropy
+            over all known cells, which convergence plots show.
+        batch_size: Rows at a time.
+        precision: As in ``Trainer``.
+    """
+    logits = predict(model, table, batch_size=batch_size, precision=precision)
+    if metric == "loss":
+        bce, known, total = BCE(), 0, 0.0
+        for batch, block in zip(table.blocks(batch_size), logits.split(batch_size)):
+            cells = int((~batch.y.isnan()).sum())
+            known, total = known + cells, total + float(bce(block.double(), batch.y.cpu().double())) * cells
+        return total / max(known, 1)
+    return metrics.evaluate(table.dataset.Y, logits.double().sigmoid().numpy(), threshold=0.5, metrics=[metric])[metric]
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

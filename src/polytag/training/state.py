@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from polytag.data.table import Table
 from polytag.errors import ResumeError
 from polytag.models.base import MultiLabelModel
 from polytag.selectors.base import BatchSelector
@@ -41,6 +42,11 @@ class RunState:
     def copy_best(self) -> None:
         """Remember the weights as they are now: copies, since ``state_dict`` returns tensors that go on training."""
         self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+
+    def restore_best(self) -> None:
+        """Give the model the weights that ``copy_best`` remembered, if it ever did."""
+        if self.best:
+            self.model.load_state_dict(self.best)
 
     def save(self, path: Path) -> None:
         """Write the run to a checkpoint file, in one piece."""
@@ -76,6 +82,14 @@ class RunState:
         self.selector.load_state_dict(state["selector"])
         self.scaler.load_state_dict(state["scaler"])
         checkpoint.load_random_state(self.device, state["random"])
+
+
+def fingerprint(trainer: Any, model: MultiLabelModel, train: Table, selector: BatchSelector) -> dict[str, Any]:
+    """Say which run a checkpoint belongs to. More epochs may be asked for later; all that shapes the training must stay."""
+    settings = {f.name: getattr(trainer, f.name) for f in fields(trainer) if f.name not in ("epochs", "callbacks", "eval_batch_size")}
+    for name in ("optimizer", "schedule", "optimizer_params"):
+        settings[name] = getattr(settings[name], "__qualname__", repr(settings[name]))
+    return {"trainer": settings, "model": type(model).__name__, "selector": type(selector).__name__, "sizes": [train.n, train.d, train.q]}
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +17,10 @@ from polytag.errors import DivergenceError, ParameterError
 from polytag.models.base import MultiLabelModel, Objective
 from polytag.selectors.base import BatchSelector
 from polytag.training.callbacks import Callback
-from polytag.training.predict import autocast, full_loss, predict
+from polytag.training.predict import autocast, score
 from polytag.training.run import Epoch, Run
 from polytag.training.schedules import Schedule, set_lr
-from polytag.training.state import RunState, seeded
+from polytag.training.state import RunState, fingerprint, seeded
 
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("epochs", "lr", "eval_batch_size"), ("a number > 0", lambda v: v > 0)),
@@ -117,33 +117,26 @@ class Trainer:
         """
         optimizer = self.optimizer(model.param_groups(self.lr), weight_decay=self.weight_decay, **self.optimizer_params)
         scaler = torch.amp.GradScaler(train.device.type, enabled=self.precision == "float16")
-        state = RunState(model, optimizer, selector, scaler, train.device, self._fingerprint(model, train, selector))
+        state = RunState(model, optimizer, selector, scaler, train.device, fingerprint(self, model, train, selector))
         with seeded(self.seed, train.device):
             if resume is not None and resume.exists():
                 state.load(resume)
             run = state.run
             for callback in self.callbacks:
                 callback.begin(self.epochs, len(selector))
-            while len(run.history) < self.epochs and not run.stopped_early:
-                trained = self._epoch(state, train)
-                run.history.append(self._evaluated(trained, model, train, valid))
-                self._keep(state)
-                if resume is not None:
-                    state.save(resume)
+            try:
+                while len(run.history) < self.epochs and not run.stopped_early:
+                    run.history.append(self._evaluated(self._epoch(state, train), model, train, valid))
+                    self._keep(state)
+                    if resume is not None:
+                        state.save(resume)
+                    for callback in self.callbacks:
+                        callback.epoch(run.history[-1])
+                state.restore_best()
+            finally:
                 for callback in self.callbacks:
-                    callback.epoch(run.history[-1])
-            if self.keep == "best" and state.best:
-                model.load_state_dict(state.best)
-            for callback in self.callbacks:
-                callback.end(run)
+                    callback.end(run)
         return run
-
-    def _fingerprint(self, model: MultiLabelModel, train: Table, selector: BatchSelector) -> dict[str, Any]:
-        """Say what a checkpoint belongs to. More epochs may be asked for later; everything else must stay."""
-        same = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("epochs", "callbacks", "eval_batch_size")}
-        for name in ("optimizer", "schedule"):
-            same[name] = getattr(same[name], "__qualname__", repr(same[name]))
-        return {"trainer": same, "model": type(model).__name__, "selector": type(selector).__name__, "sizes": [train.n, train.d, train.q]}
 
     def _epoch(self, state: RunState, train: Table) -> Epoch:
         """Run one epoch: select, step, tell the selector."""
@@ -187,13 +180,9 @@ class Trainer:
     def _evaluated(self, epoch: Epoch, model: MultiLabelModel, train: Table, valid: Table | None) -> Epoch:
         """Add the validation value and, if asked for, the full training loss."""
         how = {"batch_size": self.eval_batch_size, "precision": self.precision}
-        value = None
-        if valid is not None and self.monitor == "loss":
-            value = full_loss(model, valid, **how)  # type: ignore[arg-type]
-        elif valid is not None:
-            proba = predict(model, valid, **how).double().sigmoid().numpy()  # type: ignore[arg-type]
-            value = metrics.evaluate(valid.dataset.Y, proba, threshold=0.5, metrics=[self.monitor])[self.monitor]
-        return replace(epoch, valid=value, train_loss=full_loss(model, train, **how) if self.measure_train_loss else None)  # type: ignore[arg-type]
+        value = None if valid is None else score(model, valid, self.monitor, **how)  # type: ignore[arg-type]
+        loss = score(model, train, "loss", **how) if self.measure_train_loss else None  # type: ignore[arg-type]
+        return replace(epoch, valid=value, train_loss=loss)
 
     def _keep(self, state: RunState) -> None:
         """Keep a copy of the best weights; stop when patience has run out."""
