@@ -1,0 +1,55 @@
+"""Whatever is registered is exported, described, and measured against something."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from polytag import registry
+
+ROOT = Path(__file__).parents[1]
+METHODS = [(kind, name) for kind in ("selector", "model", "loss") for name in registry.names(kind)]
+GOLDEN_OR_REFERENCE = {
+    "selector": ["tests/selectors", "tests/reference"],
+    "model": ["tests/models", "tests/reference"],
+    "loss": ["tests/losses"],
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), METHODS)
+def test_method_is_exported(kind: str, name: str) -> None:
+    method = registry.get(kind, name)
+    package = importlib.import_module(f"polytag.{kind}s" if kind != "loss" else "polytag.losses")
+    assert getattr(package, method.__name__) is method
+    assert method.__name__ in package.__all__
+
+
+@pytest.mark.parametrize(("kind", "name"), METHODS)
+def test_method_has_its_own_file_and_says_what_it_is(kind: str, name: str) -> None:
+    method = registry.get(kind, name)
+    assert method.__module__.rsplit(".", 1)[1] == name
+    assert method.__doc__
+    assert "Args:" in method.__doc__
+
+
+@pytest.mark.parametrize(("kind", "name"), METHODS)
+def test_method_has_a_page(kind: str, name: str) -> None:
+    folder = {"selector": "selectors", "model": "models", "loss": "losses"}[kind]
+    assert (ROOT / "docs" / "methods" / folder / f"{name}.md").stat().st_size > 300
+
+
+@pytest.mark.parametrize(("kind", "name"), METHODS)
+def test_method_is_tested_against_numbers(kind: str, name: str) -> None:
+    method = registry.get(kind, name)
+    texts = [path.read_text(encoding="utf-8") for folder in GOLDEN_OR_REFERENCE[kind] for path in (ROOT / folder).glob("*.py")]
+    assert any(method.__name__ in text for text in texts), f"no test under {GOLDEN_OR_REFERENCE[kind]} names {method.__name__}"
+
+
+def test_every_public_name_exists() -> None:
+    polytag = importlib.import_module("polytag")
+    for name in polytag.__all__:
+        assert getattr(polytag, name) is not None
+    for part in ("data", "metrics", "losses", "selectors", "models", "training", "estimators", "bench", "testing"):
+        package = importlib.import_module(f"polytag.{part}")
+        for name in package.__all__:
+            assert getattr(package, name) is not None
