@@ -1,1 +1,5 @@
-"""Placeholder docstring, written by the part that fills this package."""
+"""The scikit-learn face of polytag."""
+
+from polytag.estimators.deep import DeepMultiLabelClassifier
+
+__all__ = ["DeepMultiLabelClassifier"]

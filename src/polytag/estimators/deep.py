@@ -1,0 +1,227 @@
+"""Any deep model, any batch selector, behind ``fit`` and ``predict``."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from polytag import registry
+from polytag.data.dataset import Dataset
+from polytag.data.prepare import Scaler
+from polytag.data.splits import holdout
+from polytag.data.table import Table
+from polytag.errors import DataError, ParameterError
+from polytag.estimators import saving
+from polytag.estimators.targets import read_target
+from polytag.losses import Loss
+from polytag.thresholds import Threshold
+from polytag.training import Callback, ProgressBar, Trainer, predict
+from polytag.types import Array, ArrayLike
+
+
+class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):
+    """A deep network for many labels, trained on batches of your choice, as a scikit-learn classifier.
+
+    Args:
+        model: Name of a model (``polytag.registry.names("model")``).
+        loss: Name of a loss, or a ``Loss``.
+        selector: Name of a batch selector.
+        threshold: Probability above which a label is predicted; an array of shape (q,); or ``"f1"``, ``"label_f1"``, ``"cardinality"``
+            to choose it on the validation rows (on the training rows if there are none).
+        epochs: Number of epochs.
+        batch_size: Rows in a batch.
+        lr: Learning rate.
+        weight_decay: L2 penalty.
+        scale: ``"minmax"``, ``"standard"`` or ``"none"``; how features are scaled, with statistics of the training rows.
+        validation_fraction: Share of the rows, stratified by labels, on which the best epoch is chosen; 0 uses all rows for training and
+            keeps the last epoch.
+        monitor: Metric by which the best epoch is chosen.
+        patience: Epochs without improvement after which training stops; ``None`` runs all epochs.
+        precision: ``"float32"`` or ``"bfloat16"``.
+        device: ``"auto"`` takes a GPU if there is one.
+        random_state: Seed of the weights, the batches, the validation rows and the model's noise.
+        model_params: Further parameters of the model.
+        selector_params: Further parameters of the selector.
+        verbose: 1 shows a progress bar.
+
+    Attributes:
+        model_: The trained network.
+        history_: The ``Run`` of its training.
+        classes_: For each label its two values, as scikit-learn's multi-label classifiers have it; one array for a single label.
+        label_names_: Names of the labels, from the columns of a data frame or numbered.
+        threshold_: The cut of each label, shape (q,).
+        n_features_in_, feature_names_in_: As everywhere in scikit-learn.
+
+    Cost: see the page of the model and of the selector; memory O(n d + n q) besides the network.
+
+    Differs: scikit-learn has no common form for several probabilities a row; ``predict_proba`` returns one matrix (n, q) with the
+        probability of each label. For a single label given as a vector it returns (n, 2), as other binary classifiers do.
+
+    Example:
+        >>> from sklearn.datasets import make_multilabel_classification
+        >>> from polytag import DeepMultiLabelClassifier
+        >>> X, Y = make_multilabel_classification(random_state=0)
+        >>> model = DeepMultiLabelClassifier("linear", epochs=3, random_state=0).fit(X, Y)
+        >>> model.predict_proba(X).shape, model.predict(X).shape
+        ((100, 5), (100, 5))
+    """
+
+    def __init__(
+        self,
+        model: str = "mlp",
+        *,
+        loss: str | Loss = "bce",
+        selector: str = "random",
+        threshold: float | str | ArrayLike = 0.5,
+        epochs: int = 100,
+        batch_size: int = 128,
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        scale: str = "minmax",
+        validation_fraction: float = 0.1,
+        monitor: str = "macro_auc",
+        patience: int | None = None,
+        precision: str = "float32",
+        device: str = "auto",
+        random_state: Any = None,
+        model_params: dict[str, Any] | None = None,
+        selector_params: dict[str, Any] | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.model = model
+        self.loss = loss
+        self.selector = selector
+        self.threshold = threshold
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.scale = scale
+        self.validation_fraction = validation_fraction
+        self.monitor = monitor
+        self.patience = patience
+        self.precision = precision
+        self.device = device
+        self.random_state = random_state
+        self.model_params = model_params
+        self.selector_params = selector_params
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike, Y: ArrayLike) -> Self:
+        """Train on X (n, d) and Y (n, q).
+
+        Args:
+            X: Dense, sparse or data frame; finite numbers.
+            Y: 0 and 1, dense, sparse or data frame; NaN is an unknown label. One label may also come as a vector with two values.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            DataError: Shapes or values do not fit.
+            UnknownNameError: No model, loss or selector of that name.
+            ParameterError: A parameter makes no sense.
+        """
+        model_class, selector_class = registry.get("model", self.model), registry.get("selector", self.selector)
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
+        labels, self._target = read_target(Y)
+        if labels.shape[0] != X.shape[0]:
+            raise DataError(f"expected as many rows in X as in Y, but found input variables with inconsistent numbers: {X.shape[0]} and {labels.shape[0]}")
+        names = self._target.names or ()
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        data = Dataset(X, labels, label_names=names)
+        rows, held_out = self._split(data, seed)
+        self._scaler = Scaler(self.scale).fit(data.take(rows).X)
+        train, valid = self._table(data.take(rows)), None if held_out is None else self._table(data.take(held_out))
+        loss = self.loss if isinstance(self.loss, Loss) else registry.get("loss", self.loss)()
+        self.model_ = model_class.from_data(train, seed=seed, loss=loss, **(self.model_params or {}))
+        chooser = selector_class(train.labels, self.batch_size, x=train.dataset.X, seed=seed, **(self.selector_params or {}))
+        self.history_ = self._trainer(seed).fit(self.model_, train, chooser, valid)
+        self.model_.eval()
+        self.label_names_ = data.label_names
+        self.classes_ = self._target.classes[0] if self._target.kind == "vector" else list(self._target.classes)
+        cut = Threshold.named(self.threshold)
+        self.threshold_ = cut.fit(self._proba(train if valid is None else valid), (train if valid is None else valid).dataset.Y).values
+        return self
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Return the logits, shape (n, q); (n,) for a single label given as a vector."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        blank = np.zeros((X.shape[0], len(self.label_names_)), dtype=np.uint8)
+        logits = self._logits(self._table(Dataset(X, blank)))
+        return logits[:, 0] if self._target.kind == "vector" else logits
+
+    def predict_proba(self, X: ArrayLike) -> Array:
+        """Return the probability of each label, shape (n, q); (n, 2) for a single label given as a vector."""
+        proba = _sigmoid(self.decision_function(X))
+        return np.stack([1 - proba, proba], axis=1) if self._target.kind == "vector" else proba
+
+    def predict(self, X: ArrayLike) -> Any:
+        """Return the labels in the form that Y had in ``fit``: array, sparse matrix, data frame or vector."""
+        logits = self.decision_function(X)
+        proba = _sigmoid(logits.reshape(len(logits), -1))
+        return self._target.restore(proba > self.threshold_)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted estimator to one file (safetensors, JSON in its header; no pickle).
+
+        Raises:
+            ParameterError: A parameter is an object that cannot be written as JSON, such as a ``Loss`` instance.
+        """
+        check_is_fitted(self)
+        saving.save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what ``save`` wrote; predictions are the same to the bit.
+
+        Raises:
+            ResumeError: The file is damaged or holds something else.
+        """
+        return saving.load(cls, Path(path))
+
+    def _split(self, data: Dataset, seed: int) -> tuple[Array, Array | None]:
+        """Return training and validation rows."""
+        if not 0 <= self.validation_fraction < 1:
+            raise ParameterError(f"expected 0 <= validation_fraction < 1, but got {self.validation_fraction!r}")
+        if round(self.validation_fraction * data.n) < 1 or data.n < 2:
+            return np.arange(data.n), None
+        return holdout(data, self.validation_fraction, seed=seed)
+
+    def _table(self, data: Dataset) -> Table:
+        """Scale the features and put the rows on the device."""
+        auto = "cuda" if torch.cuda.is_available() else "cpu"
+        scaled = Dataset(self._scaler.transform(data.X), data.Y, label_names=data.label_names)
+        return Table(scaled, auto if self.device == "auto" else self.device)
+
+    def _trainer(self, seed: int) -> Trainer:
+        callbacks: tuple[Callback, ...] = (ProgressBar(self.model),) if self.verbose else ()
+        return Trainer(self.epochs, self.lr, self.weight_decay, monitor=self.monitor, patience=self.patience, precision=self.precision,  # type: ignore[arg-type]
+                       seed=seed, callbacks=callbacks)  # fmt: skip
+
+    def _logits(self, table: Table) -> Array:
+        return predict(self.model_, table, precision=self.precision).double().numpy()
+
+    def _proba(self, table: Table) -> Array:
+        return _sigmoid(self._logits(table))
+
+    def __sklearn_tags__(self) -> Any:
+        """Say what the estimator can do: many binary labels, sparse input, nothing random beyond its seed."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = True
+        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _sigmoid(logits: Array) -> Array:
+    from scipy.special import expit
+
+    return np.asarray(expit(logits))

@@ -1,0 +1,82 @@
+"""A fitted estimator in one file: weights as tensors, everything else as JSON, nothing that can run code when it is read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import polytag
+from polytag import registry
+from polytag.data.dataset import Dataset
+from polytag.data.prepare import Scaler
+from polytag.data.table import Table
+from polytag.errors import ParameterError, ResumeError
+from polytag.estimators.targets import Target
+from polytag.training import Run, checkpoint
+
+
+def save(estimator: Any, path: Path) -> None:
+    """Write a fitted ``DeepMultiLabelClassifier`` to a file."""
+    target = estimator._target
+    checkpoint.save(
+        path,
+        {
+            "polytag": polytag.__version__,
+            "estimator": type(estimator).__name__,
+            "params": {name: _plain(name, value) for name, value in estimator.get_params(deep=False).items()},
+            "target": {
+                "kind": target.kind,
+                "names": target.names,
+                "classes": [values.tolist() for values in target.classes],
+                "dtypes": [values.dtype.str for values in target.classes],
+                "dtype": target.dtype.str,
+            },
+            "label_names": list(estimator.label_names_),
+            "feature_names": [str(name) for name in getattr(estimator, "feature_names_in_", ())],
+            "n_features": estimator.n_features_in_,
+            "threshold": np.asarray(estimator.threshold_, dtype=np.float64),
+            "scaler": estimator._scaler.to_dict(),
+            "model": dict(estimator.model_.state_dict()),
+            "history": estimator.history_.to_dict(),
+        },
+    )
+
+
+def load(cls: Any, path: Path) -> Any:
+    """Read an estimator that ``save`` wrote."""
+    state = checkpoint.load(path)
+    if state.get("estimator") != cls.__name__:
+        raise ResumeError(f"expected a saved {cls.__name__} in {path}, but found {state.get('estimator', 'something else')!r}")
+    estimator = cls(**state["params"])
+    target = state["target"]
+    classes = tuple(np.array(values, dtype=dtype) for values, dtype in zip(target["classes"], target["dtypes"]))
+    names = None if target["names"] is None else tuple(target["names"])
+    estimator._target = Target(target["kind"], names, classes, np.dtype(target["dtype"]))
+    estimator.classes_ = classes[0] if target["kind"] == "vector" else list(classes)
+    estimator.label_names_ = tuple(state["label_names"])
+    estimator.n_features_in_ = state["n_features"]
+    if state["feature_names"]:
+        estimator.feature_names_in_ = np.array(state["feature_names"], dtype=object)
+    estimator.threshold_ = state["threshold"]
+    estimator._scaler = Scaler.from_dict(state["scaler"])
+    estimator.history_ = Run.from_dict(state["history"])
+    loss = registry.get("loss", state["params"]["loss"])()
+    sizes = Table(Dataset(np.zeros((0, state["n_features"])), np.zeros((0, len(estimator.label_names_)), dtype=np.uint8)))
+    estimator.model_ = registry.get("model", estimator.model).from_data(sizes, loss=loss, **(estimator.model_params or {}))
+    estimator.model_.load_state_dict(state["model"])
+    estimator.model_.eval()
+    return estimator
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a parameter that JSON (or an array) can hold, or say that it cannot be saved."""
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, np.random.RandomState):
+        return None  # the seed has done its work; a generator in mid-stream would not repeat it anyway
+    try:
+        json.dumps(value)
+    except TypeError as error:
+        raise ParameterError(f"cannot save the parameter {name}={value!r}: expected plain values; name the loss or method by its registered name") from error
+    return value

@@ -1,0 +1,174 @@
+"""The scikit-learn face: its own checks, every kind of input, pipelines, searches, saving."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import make_multilabel_classification
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from polytag import DeepMultiLabelClassifier, IterativeStratifiedKFold, metrics
+from polytag.errors import DataError, ParameterError, ResumeError, UnknownNameError
+from polytag.losses import BCE
+
+
+def make(n: int = 200, q: int = 4, seed: int = 0):
+    return make_multilabel_classification(n, n_features=12, n_classes=q, random_state=seed)
+
+
+def quick(**params) -> DeepMultiLabelClassifier:
+    return DeepMultiLabelClassifier(**{"model": "linear", "epochs": 4, "lr": 0.05, "random_state": 0, **params})
+
+
+@parametrize_with_checks(
+    [
+        DeepMultiLabelClassifier("linear", epochs=40, lr=0.1, batch_size=16, validation_fraction=0, random_state=0),
+        DeepMultiLabelClassifier("mlp", epochs=30, lr=0.01, batch_size=16, selector="adaptive", random_state=0, model_params={"hidden": (16,)}),
+    ]
+)
+def test_scikit_learn_checks(estimator, check) -> None:
+    check(estimator)
+
+
+@pytest.mark.parametrize("model", ["linear", "mlp", "clif", "dela"])
+@pytest.mark.parametrize("selector", ["random", "hard", "adaptive", "adac"])
+def test_every_model_learns_with_every_selector(model: str, selector: str) -> None:
+    X, Y = make(300)
+    fitted = quick(model=model, selector=selector, epochs=15, lr=0.01).fit(X[:200], Y[:200])
+    assert metrics.macro_auc(Y[200:], fitted.predict_proba(X[200:])) > 0.7
+    assert fitted.n_features_in_ == 12
+    assert fitted.history_.best_epoch is not None
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array, sparse.csr_matrix, sparse.coo_array, pd.DataFrame])
+def test_features_of_any_kind_give_the_same(kind) -> None:
+    X, Y = make()
+    expected = quick().fit(X, Y).predict_proba(X)
+    given = pd.DataFrame(X, columns=[f"f{j}" for j in range(12)]) if kind is pd.DataFrame else kind(X)
+    np.testing.assert_allclose(quick().fit(given, Y).predict_proba(given), expected, atol=1e-6)
+
+
+def test_labels_come_back_as_they_were_given() -> None:
+    X, Y = make()
+    dense = quick().fit(X, Y).predict(X)
+    assert isinstance(dense, np.ndarray)
+    assert dense.dtype == Y.dtype
+    for kind in (sparse.csr_array, sparse.csr_matrix):
+        out = quick().fit(X, kind(Y)).predict(X)
+        assert type(out) is kind
+        np.testing.assert_array_equal(out.toarray(), dense)
+    frame = pd.DataFrame(Y, columns=["a", "b", "c", "d"])
+    fitted = quick().fit(X, frame)
+    assert fitted.label_names_ == ("a", "b", "c", "d")
+    out = fitted.predict(X)
+    assert list(out.columns) == ["a", "b", "c", "d"]
+    np.testing.assert_array_equal(out.to_numpy(), dense)
+    words = np.where(Y[:, 0], "yes", "no")
+    vector = quick().fit(X, words)
+    assert set(vector.predict(X)) <= {"yes", "no"}
+    assert vector.predict_proba(X).shape == (200, 2)
+    np.testing.assert_allclose(vector.predict_proba(X).sum(axis=1), 1)
+    assert quick().fit(X, Y.astype(bool)).predict(X).dtype == bool
+
+
+def test_works_inside_scikit_learn() -> None:
+    X, Y = make()
+    pipeline = make_pipeline(StandardScaler(), quick(scale="none"))
+    scores = cross_val_score(pipeline, X, Y, cv=IterativeStratifiedKFold(3), scoring="f1_macro")
+    assert scores.shape == (3,)
+    assert np.isfinite(scores).all()
+    search = GridSearchCV(quick(), {"selector": ["random", "adaptive"], "lr": [0.05]}, cv=2, scoring="roc_auc")
+    search.fit(X, Y)
+    assert search.best_params_["selector"] in ("random", "adaptive")
+    assert clone(quick(selector_params={"pressure": 4.0})).get_params()["selector_params"] == {"pressure": 4.0}
+
+
+def test_same_seed_same_result_and_the_world_is_left_alone() -> None:
+    X, Y = make()
+    state = torch.get_rng_state()
+    first = quick(model="dela", selector="adaptive").fit(X, Y).decision_function(X)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(5)
+    np.testing.assert_array_equal(quick(model="dela", selector="adaptive").fit(X, Y).decision_function(X), first)
+    assert not np.array_equal(quick(model="dela", selector="adaptive", random_state=1).fit(X, Y).decision_function(X), first)
+
+
+@pytest.mark.parametrize("model", ["linear", "mlp", "clif", "dela"])
+@pytest.mark.parametrize("labels", ["array", "frame", "vector", "csr_array"])
+def test_saved_and_loaded_predicts_the_same_bits(tmp_path: Path, model: str, labels: str) -> None:
+    X, Y = make()
+    given = {"array": Y, "frame": pd.DataFrame(Y, columns=list("abcd")), "vector": np.where(Y[:, 1], "in", "out"), "csr_array": sparse.csr_array(Y)}[labels]
+    if model == "clif" and labels == "vector":
+        pytest.skip("CLIF's graph needs two labels")
+    fitted = quick(model=model, threshold="label_f1").fit(X, given)
+    fitted.save(tmp_path / "model.polytag")
+    loaded = DeepMultiLabelClassifier.load(tmp_path / "model.polytag")
+    np.testing.assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
+    expected, got = fitted.predict(X), loaded.predict(X)
+    if labels == "frame":
+        pd.testing.assert_frame_equal(got, expected)
+    elif labels == "csr_array":
+        assert (got != expected).nnz == 0
+    else:
+        np.testing.assert_array_equal(got, expected)
+    assert loaded.get_params() == fitted.get_params()
+    assert loaded.label_names_ == fitted.label_names_
+    assert loaded.history_ == fitted.history_
+
+
+def test_what_cannot_be_saved_or_loaded_is_said(tmp_path: Path) -> None:
+    X, Y = make()
+    with pytest.raises(ParameterError, match="loss"):
+        quick(loss=BCE()).fit(X, Y).save(tmp_path / "x")
+    (tmp_path / "y").write_bytes(b"nonsense")
+    with pytest.raises(ResumeError):
+        DeepMultiLabelClassifier.load(tmp_path / "y")
+
+
+@pytest.mark.parametrize("threshold", [0.3, "f1", "label_f1", "cardinality", np.array([0.2, 0.4, 0.6, 0.8])])
+def test_thresholds_cut_probabilities(threshold) -> None:
+    X, Y = make()
+    fitted = quick(threshold=threshold).fit(X, Y)
+    assert fitted.threshold_.shape == (4,)
+    np.testing.assert_array_equal(fitted.predict(X), fitted.predict_proba(X) > fitted.threshold_)
+    if threshold is not None and not isinstance(threshold, str):
+        np.testing.assert_allclose(fitted.threshold_, np.broadcast_to(threshold, 4))
+
+
+def test_unknown_labels_are_left_out_of_the_loss() -> None:
+    X, Y = make()
+    partly = Y.astype(float)
+    partly[::3, 0] = np.nan
+    partly[5] = np.nan
+    fitted = quick(epochs=10).fit(X, partly)
+    assert np.isfinite(fitted.predict_proba(X)).all()
+    assert metrics.macro_auc(Y, fitted.predict_proba(X)) > 0.6
+
+
+def test_bad_input_is_explained() -> None:
+    X, Y = make()
+    with pytest.raises(UnknownNameError, match="did you mean 'adaptive'"):
+        quick(selector="adaptiv").fit(X, Y)
+    with pytest.raises(DataError, match="0, 1 or NaN"):
+        quick().fit(X, Y * 2)
+    with pytest.raises(ValueError, match="inconsistent"):
+        quick().fit(X[:10], Y)
+    with pytest.raises(ParameterError, match="validation_fraction"):
+        quick(validation_fraction=1.5).fit(X, Y)
+    with pytest.raises(ValueError, match="features"):
+        quick().fit(X, Y).predict(X[:, :3])
+    with pytest.raises(ValueError, match="threshold"):
+        quick(threshold="best").fit(X, Y)
+
+
+def test_progress_is_shown_when_asked(capsys) -> None:
+    X, Y = make()
+    quick(verbose=1).fit(X, Y)
+    assert "linear" in capsys.readouterr().out
