@@ -1,1 +1,8 @@
-"""Placeholder docstring, written by the part that fills this package."""
+"""Batch selectors: which rows the next training step sees."""
+
+from polytag.selectors.adaptive import Adaptive
+from polytag.selectors.base import BatchSelector
+from polytag.selectors.imbalance import imbalance_weights
+from polytag.selectors.random import Random
+
+__all__ = ["Adaptive", "BatchSelector", "Random", "imbalance_weights"]

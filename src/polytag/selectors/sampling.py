@@ -1,0 +1,94 @@
+"""Exact draws without replacement from a distribution that is known up to a bound, at a cost that does not grow with n.
+
+All of them draw successively (Plackett-Luce): the k-th row has probability p(i) / (1 - sum of p over the rows before it), the law of
+``numpy.random.Generator.choice(p=..., replace=False)`` and ``torch.multinomial``.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from polytag.types import Array
+
+Sampler = Literal["auto", "rejection", "dense"]
+
+
+class Proposals:
+    """How many uniform proposals a draw needs on average: a running estimate that sizes the blocks and picks the faster path.
+
+    Both paths are exact, so the estimate affects speed only; it is saved with a selector because it decides how much chance is consumed.
+
+    Args:
+        start: First guess of the proposals for one accepted row.
+    """
+
+    def __init__(self, start: float) -> None:
+        self.made, self.accepted = max(start, 1.0), 1.0
+
+    @property
+    def per_row(self) -> float:
+        """Proposals for one accepted row."""
+        return self.made / self.accepted
+
+    def observe(self, made: int, accepted: int) -> None:
+        """Take note of a block; older blocks fade."""
+        self.made, self.accepted = 0.9 * self.made + made, 0.9 * self.accepted + accepted
+
+    def prefers_rejection(self, sampler: Sampler, n: int, k: int) -> bool:
+        """Say whether rejection is the faster path (rule of thumb: n > 4 k times the proposals a row)."""
+        return sampler == "rejection" or (sampler == "auto" and n > 4 * k * self.per_row)
+
+
+def by_rejection(
+    k: int, propose: Callable[[int], tuple[Array, Array]], proposals: Proposals, budget: float, chosen: list[int] | None = None
+) -> list[int]:
+    """Draw up to k different rows by proposing blocks and thinning them.
+
+    Args:
+        k: Wanted length of the answer.
+        propose: Takes m; returns (rows, accepted mask) of m independent proposals.
+        proposals: Running estimate; sizes the blocks.
+        budget: Give up after so many proposals; the answer may then be shorter than k.
+        chosen: Rows drawn before, which must not come again.
+
+    Returns:
+        ``chosen`` followed by new rows, in the order of their acceptance.
+
+    Cost: O(k) expected times the proposals a row needs.
+    """
+    found = dict.fromkeys(chosen or [])
+    made = 0
+    while len(found) < k and made < budget:
+        m = min(int(1.2 * (k - len(found)) * proposals.per_row) + 16, int(budget))
+        rows, accepted = propose(m)
+        kept = rows[accepted]
+        proposals.observe(m, len(kept))
+        made += m
+        found.update(dict.fromkeys(kept.tolist()))
+    return list(found)[:k]
+
+
+def by_keys(k: int, log_weights: Array, generator: np.random.Generator, chosen: list[int] | None = None) -> list[int]:
+    """Draw up to k different rows by ranking all n by ``log w - log E`` with E exponential (Gumbel keys).
+
+    Args:
+        k: Wanted length of the answer, at most n.
+        log_weights: Logarithms of the unnormalised probabilities, shape (n,).
+        generator: Source of chance.
+        chosen: Rows drawn before, which must not come again.
+
+    Returns:
+        ``chosen`` followed by new rows, in the order of drawing.
+
+    Cost: O(n + k log k).
+    """
+    before = list(chosen or [])
+    keys = log_weights - np.log(generator.standard_exponential(len(log_weights)))
+    keys[before] = -np.inf
+    need = min(k, len(keys)) - len(before)
+    if need <= 0:
+        return before[:k]
+    best = np.argpartition(keys, -need)[-need:]
+    drawn: list[int] = best[np.argsort(-keys[best], kind="stable")].tolist()
+    return before + drawn
