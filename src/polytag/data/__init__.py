@@ -7,14 +7,19 @@ from polytag._lazy import lazy
 if TYPE_CHECKING:
     from polytag.data.dataset import Dataset
     from polytag.data.labels import LabelIndex
+    from polytag.data.splits import IterativeStratifiedKFold, Split, holdout, kfold
     from polytag.data.table import Table
 
 _HOMES = {
     "Dataset": "polytag.data.dataset",
+    "IterativeStratifiedKFold": "polytag.data.splits",
     "LabelIndex": "polytag.data.labels",
+    "Split": "polytag.data.splits",
     "Table": "polytag.data.table",
+    "holdout": "polytag.data.splits",
+    "kfold": "polytag.data.splits",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)
 
-__all__ = ["Dataset", "LabelIndex", "Table"]
+__all__ = ["Dataset", "IterativeStratifiedKFold", "LabelIndex", "Split", "Table", "holdout", "kfold"]
