@@ -7,6 +7,8 @@ from polytag._lazy import lazy
 if TYPE_CHECKING:
     from polytag.data.dataset import Dataset
     from polytag.data.labels import LabelIndex
+    from polytag.data.prepare import PRESETS, Preparation, Prepared, PreparedSplit
+    from polytag.data.scale import Scaler
     from polytag.data.splits import IterativeStratifiedKFold, Split, holdout, kfold
     from polytag.data.table import Table
 
@@ -14,6 +16,11 @@ _HOMES = {
     "Dataset": "polytag.data.dataset",
     "IterativeStratifiedKFold": "polytag.data.splits",
     "LabelIndex": "polytag.data.labels",
+    "PRESETS": "polytag.data.prepare",
+    "Preparation": "polytag.data.prepare",
+    "Prepared": "polytag.data.prepare",
+    "PreparedSplit": "polytag.data.prepare",
+    "Scaler": "polytag.data.scale",
     "Split": "polytag.data.splits",
     "Table": "polytag.data.table",
     "holdout": "polytag.data.splits",
@@ -22,4 +29,17 @@ _HOMES = {
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)
 
-__all__ = ["Dataset", "IterativeStratifiedKFold", "LabelIndex", "Split", "Table", "holdout", "kfold"]
+__all__ = [
+    "PRESETS",
+    "Dataset",
+    "IterativeStratifiedKFold",
+    "LabelIndex",
+    "Preparation",
+    "Prepared",
+    "PreparedSplit",
+    "Scaler",
+    "Split",
+    "Table",
+    "holdout",
+    "kfold",
+]
