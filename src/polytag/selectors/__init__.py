@@ -2,7 +2,8 @@
 
 from polytag.selectors.adaptive import Adaptive
 from polytag.selectors.base import BatchSelector
+from polytag.selectors.hard import Hard
 from polytag.selectors.imbalance import imbalance_weights
 from polytag.selectors.random import Random
 
-__all__ = ["Adaptive", "BatchSelector", "Random", "imbalance_weights"]
+__all__ = ["Adaptive", "BatchSelector", "Hard", "Random", "imbalance_weights"]

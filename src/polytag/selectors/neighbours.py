@@ -2,8 +2,8 @@
 
 Distances of blocks come from matrix products in float32 (``|a|^2 + |b|^2 - 2 a.b``), whose rounding error is bounded; every row that could
 be among the nearest within this bound becomes a candidate. Distances of candidates are computed again in float64, as sums of squared
-differences, so that equal rows are exactly equally far. Features that are whole numbers need no second look: their float32 products are
-exact.
+differences, and rounded to 40 bits, so that what is equally far on paper is equally far here. Features that are whole numbers need no
+second look: their float32 products are exact.
 """
 
 from typing import Any
@@ -14,14 +14,14 @@ from polytag.errors import DataError
 from polytag.types import Array, ArrayLike
 
 _BLOCK = 2**24  # float32 numbers of distances held at a time: 64 MiB
-_DENSE = 2**27  # float32 numbers of a sparse x that may be made dense: 512 MiB
+_DENSE = 2**25  # float32 numbers up to which a sparse x is made dense at once (128 MiB), because dense products are faster
 
 
 def nearest_rows(x: ArrayLike, rows: Array, k: int) -> Array:
     """Return the k nearest other rows of each given row, by (Euclidean distance, row number); shape (len(rows), k), int64.
 
     Args:
-        x: Features (n, ...): NumPy, torch, or SciPy sparse, which is made dense one block at a time.
+        x: Features (n, ...): NumPy, torch, or SciPy sparse; a large sparse x is never made dense.
         rows: Row numbers whose neighbours are wanted.
         k: How many; at most n - 1. A row is never its own neighbour, while equal rows are neighbours at distance 0.
 
@@ -30,6 +30,8 @@ def nearest_rows(x: ArrayLike, rows: Array, k: int) -> Array:
 
     Cost: O(len(rows) n d) multiplications in float32 (products of the stored numbers only if x is sparse); memory of 64 MiB blocks.
     """
+    if hasattr(x, "tocsr") and x.shape[0] * x.shape[1] <= _DENSE:
+        x = x.toarray()
     table = _SparseTable(x) if hasattr(x, "tocsr") else _DenseTable(x)
     found = np.empty((len(rows), k), dtype=np.int64)
     size = max(1, _BLOCK // max(table.n, 1))
@@ -47,7 +49,7 @@ def _nearest(table: "_Table", block: Array, rough: Array, bound: Array | None, k
     if bound is not None:
         limit = limit + 2 * bound
     at, candidates = np.nonzero(rough <= limit[:, None])
-    distances = rough[at, candidates] if bound is None else table.distances(block[at], candidates)
+    distances = rough[at, candidates] if bound is None else _rounded(table.distances(block[at], candidates))
     order = np.lexsort((candidates, distances, at))
     counts = np.bincount(at, minlength=len(block))
     firsts = np.cumsum(counts) - counts
@@ -119,8 +121,16 @@ class _SparseTable:
 _Table = _DenseTable | _SparseTable
 
 
+def _rounded(distances: Array) -> Array:
+    """Return the numbers to 40 significant bits: the last bits depend on the order of summation and would break ties at random."""
+    mantissa, exponent = np.frexp(distances)
+    rounded: Array = np.ldexp(np.rint(mantissa * 2.0**40), exponent)
+    return rounded
+
+
 def _squared_norms(rows: Array) -> Array:
-    return np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
+    norms: Array = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
+    return norms
 
 
 def _check_finite(values: Array) -> None:
