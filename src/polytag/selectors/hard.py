@@ -40,7 +40,7 @@ class Hard(BatchSelector):
     Raises:
         ParameterError: ``pressure < 1`` or another impossible value.
 
-    Cost: a rank is drawn in closed form, O(1) a row whatever n is; O(n log n) for each ranking (each epoch, or each step). Memory 24 n bytes.
+    Cost: a rank is drawn in closed form, O(1) a row whatever n is; O(n log n) for each ranking (an epoch, or a step). Memory 24 n bytes.
 
     Reference: Loshchilov, Hutter, "Online batch selection for faster training of neural networks", arXiv 1511.06343, 2015; in the form of
         Zhou, Liu, Wang, Tsoumakas, arXiv 2403.18192, 2024, eq. 3.
