@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from polytag.data.dataset import Dataset
     from polytag.data.labels import LabelIndex
     from polytag.data.prepare import PRESETS, Preparation, Prepared, PreparedSplit
+    from polytag.data.readers.arff import read_arff
+    from polytag.data.readers.mat import read_mat
     from polytag.data.scale import Scaler
     from polytag.data.splits import IterativeStratifiedKFold, Split, holdout, kfold
     from polytag.data.table import Table
@@ -23,6 +25,8 @@ _HOMES = {
     "Scaler": "polytag.data.scale",
     "Split": "polytag.data.splits",
     "Table": "polytag.data.table",
+    "read_arff": "polytag.data.readers.arff",
+    "read_mat": "polytag.data.readers.mat",
     "holdout": "polytag.data.splits",
     "kfold": "polytag.data.splits",
 }
@@ -42,4 +46,6 @@ __all__ = [
     "Table",
     "holdout",
     "kfold",
+    "read_arff",
+    "read_mat",
 ]
