@@ -1,0 +1,242 @@
+"""Truth beside prediction: the one object from which every metric reads, so that each ranking is made once."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from polytag.errors import ParameterError
+from polytag.metrics.cells import Cells, dense, read_scores, read_threshold
+from polytag.metrics.pairs import Pairs, count_pairs, positions, summarize
+from polytag.types import Array, ArrayLike
+
+BLOCK = 2**23  # cells that are copied and sorted at a time: 32 MB of float32
+
+
+class Sets(NamedTuple):
+    """Counts of the predicted label sets: positives predicted, and those of them that are right."""
+
+    predicted_by_row: Array
+    predicted_by_column: Array
+    right_by_row: Array
+    right_by_column: Array
+
+
+class Outcome:
+    """What was true and what was predicted, prepared so that many metrics share the costly counts.
+
+    Every metric takes an ``Outcome`` in the place of Y. Cells of Y that are NaN are unknown and take no part in any metric.
+
+    Args:
+        Y: Labels (n, q), dense or sparse; 0, 1 or NaN.
+        scores: Scores (n, q), higher is more likely; float32 stays float32.
+        labels: Predicted label sets (n, q), dense or sparse.
+        threshold: Cut of the scores, ``score > threshold``: a number, one a label, or an object with ``values``; unused beside ``labels``.
+
+    Cost: O(n q log q + n q log n) at first use of rankings; memory O(positives) besides blocks of 64 MB at most for usual sizes.
+
+    Example:
+        >>> from polytag import metrics
+        >>> outcome = metrics.Outcome([[1, 0], [0, 1]], [[0.9, 0.2], [0.4, 0.3]])
+        >>> metrics.macro_auc(outcome), metrics.ranking_loss(outcome)
+        (1.0, 0.5)
+    """
+
+    def __init__(self, Y: ArrayLike, scores: ArrayLike | None = None, labels: ArrayLike | None = None, *, threshold: Any = None) -> None:
+        self.cells = Cells.from_labels(Y)
+        shape = (self.cells.n, self.cells.q)
+        self._scores = None if scores is None else read_scores(scores, shape)
+        self._labels = labels
+        self._threshold = None if threshold is None else read_threshold(threshold, shape[1])
+        self._windows: dict[int, Array] = {}
+        self.window = 5
+        if labels is not None and tuple(labels.shape if hasattr(labels, "shape") else np.shape(labels)) != shape:
+            raise ParameterError(f"expected predicted labels of the shape of Y, {shape}, but got {np.shape(labels)}")
+
+    @classmethod
+    def of(cls, Y: Any, scores: ArrayLike | None = None, labels: ArrayLike | None = None) -> Self:
+        """Return Y itself if it is an outcome already, otherwise the outcome of these arrays."""
+        return Y if isinstance(Y, cls) else cls(Y, scores, labels)
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether scores were given."""
+        return self._scores is not None
+
+    @property
+    def has_sets(self) -> bool:
+        """Whether label sets are known: given, or cut from the scores."""
+        return self._labels is not None or (self.has_scores and self._threshold is not None)
+
+    @cached_property
+    def has_probabilities(self) -> bool:
+        """Whether all scores lie within [0, 1]."""
+        return self._scores is not None and bool(self._scores.min() >= 0) and bool(self._scores.max() <= 1)
+
+    @property
+    def scores(self) -> Array:
+        """Scores (n, q).
+
+        Raises:
+            ParameterError: None were given.
+        """
+        if self._scores is None:
+            raise ParameterError("this metric ranks or calibrates scores, but none were given; pass scores of shape (n, q)")
+        return self._scores
+
+    @cached_property
+    def by_label(self) -> Pairs:
+        """Counts within each label, shape (q,)."""
+        rows, columns = self.cells.by_column
+        found, parts, start = self.scores[rows, columns], [], 0
+        for lower, upper in blocks(self.cells.q, self.cells.n):
+            values = np.array(self.scores[:, lower:upper].T, order="C")
+            self._mask(values.T, slice(None), slice(lower, upper))
+            values.sort(axis=1)
+            sizes = self.cells.column_sizes[lower:upper]
+            stop = start + int(sizes.sum())
+            parts.append(count_pairs(values, found[start:stop], sizes, self.cells.column_known[lower:upper]))
+            start = stop
+        return Pairs(*(np.concatenate(part) for part in zip(*parts)))
+
+    @cached_property
+    def by_row(self) -> Pairs:
+        """Counts within each instance, shape (n,)."""
+        found, parts, start = self.found, [], 0
+        width = min(self.window, self.cells.q)
+        window = np.empty((self.cells.n, width), dtype=found.dtype)
+        for lower, upper in blocks(self.cells.n, self.cells.q):
+            values = np.array(self.scores[lower:upper], order="C")
+            self._mask(values, slice(lower, upper), slice(None))
+            values.sort(axis=1)
+            window[lower:upper] = _highest(values, self.cells.row_known[lower:upper], width)
+            sizes = self.cells.row_sizes[lower:upper]
+            stop = start + int(sizes.sum())
+            parts.append(count_pairs(values, found[start:stop], sizes, self.cells.row_known[lower:upper]))
+            start = stop
+        self._windows[width] = window
+        return Pairs(*(np.concatenate(part) for part in zip(*parts)))
+
+    @cached_property
+    def overall(self) -> Pairs:
+        """Counts over all cells at once, shape (1,)."""
+        own = np.sort(self.found)[None, :]
+        below, upto = np.zeros(own.shape, dtype=np.int64), np.zeros(own.shape, dtype=np.int64)
+        for lower, upper in blocks(self.cells.n, self.cells.q) if own.size else ():
+            values = np.array(self.scores[lower:upper], order="C")
+            self._mask(values, slice(lower, upper), slice(None))
+            part = positions(np.sort(values, axis=None)[None, :], own)
+            below += part[0]
+            upto += part[1]
+        sizes, known = np.array([own.size]), np.array([self.cells.row_known.sum()])
+        if not own.size:
+            none = np.zeros(1, dtype=np.int64)
+            return Pairs(sizes, known, none, none, np.zeros(1), none)
+        return summarize(below, upto, sizes, known)
+
+    @cached_property
+    def found(self) -> Array:
+        """Scores of the positive cells, in the order of ``cells.rows``."""
+        return self.scores[self.cells.rows, self.cells.columns]
+
+    @cached_property
+    def sets(self) -> Sets:
+        """Counts of the predicted label sets.
+
+        Raises:
+            ParameterError: Neither ``labels`` nor ``threshold`` was given.
+        """
+        if not self.has_sets:
+            raise ParameterError(
+                "this metric compares label sets; pass labels (n, q), or scores with threshold= (labels are where score > threshold)"
+            )
+        by_row, by_column, right = self._count_sparse() if hasattr(self._labels, "tocsr") else self._count_dense()
+        cells = self.cells
+        right_by_row = np.bincount(cells.rows[right], minlength=cells.n)
+        return Sets(by_row, by_column, right_by_row, np.bincount(cells.columns[right], minlength=cells.q))
+
+    def window_of(self, k: int) -> Array:
+        """Return the k highest known scores of each instance in ascending order, shape (n, min(k, q)); missing ones are -inf."""
+        k = min(k, self.cells.q)
+        _ = self.by_row if k <= self.window else None
+        if k not in self._windows:
+            wide = next((window for width, window in self._windows.items() if width > k), None)
+            self._windows[k] = self._make_window(k) if wide is None else wide[:, wide.shape[1] - k :]
+        return self._windows[k]
+
+    def _make_window(self, k: int) -> Array:
+        window = np.empty((self.cells.n, k), dtype=self.scores.dtype)
+        for lower, upper in blocks(self.cells.n, self.cells.q):
+            values = np.array(self.scores[lower:upper], order="C")
+            self._mask(values, slice(lower, upper), slice(None))
+            values.sort(axis=1)
+            window[lower:upper] = _highest(values, self.cells.row_known[lower:upper], k)
+        return window
+
+    def _mask(self, values: Array, rows: slice, columns: slice) -> None:
+        """Put +inf in the place of unknown cells, so that sorting moves them to the end."""
+        row, column = self.cells.unknown_rows, self.cells.unknown_columns
+        if len(row):
+            low, left = rows.start or 0, columns.start or 0
+            inside = (row >= low) & (row < low + values.shape[0]) & (column >= left) & (column < left + values.shape[1])
+            values[row[inside] - low, column[inside] - left] = np.inf
+
+    def _count_dense(self) -> tuple[Array, Array, Array]:
+        cells = self.cells
+        given = None if self._labels is None else dense(self._labels, "labels")
+        by_row, by_column = np.empty(cells.n, dtype=np.int64), np.zeros(cells.q, dtype=np.int64)
+        right = np.empty(len(cells.rows), dtype=bool)
+        starts = np.searchsorted(cells.rows, np.arange(cells.n + 1))
+        for lower, upper in blocks(cells.n, cells.q):
+            chosen = self.scores[lower:upper] > self._exact_threshold() if given is None else _as_bool(given[lower:upper])
+            inside = (cells.unknown_rows >= lower) & (cells.unknown_rows < upper)
+            if inside.any():
+                chosen = chosen.copy()
+                chosen[cells.unknown_rows[inside] - lower, cells.unknown_columns[inside]] = False
+            by_row[lower:upper] = np.count_nonzero(chosen, axis=1)
+            by_column += np.count_nonzero(chosen, axis=0)
+            own = slice(starts[lower], starts[upper])
+            right[own] = chosen[cells.rows[own] - lower, cells.columns[own]]
+        return by_row, by_column, right
+
+    def _count_sparse(self) -> tuple[Array, Array, Array]:
+        cells, labels = self.cells, Cells.from_labels(self._labels, "labels")
+        chosen = labels.rows * cells.q + labels.columns
+        if len(cells.unknown_rows):
+            chosen = np.setdiff1d(chosen, cells.unknown_rows * cells.q + cells.unknown_columns)
+        rows, columns = np.divmod(chosen, cells.q)
+        right = np.isin(cells.rows * cells.q + cells.columns, chosen, assume_unique=True)
+        return np.bincount(rows, minlength=cells.n), np.bincount(columns, minlength=cells.q), right
+
+    def _exact_threshold(self) -> Array:
+        """Return the threshold in the type of the scores such that ``score > it`` says the same as in exact arithmetic."""
+        assert self._threshold is not None
+        cut = self._threshold.astype(self.scores.dtype)
+        return np.where(cut > self._threshold, np.nextafter(cut, cut.dtype.type(-np.inf)), cut)
+
+
+def blocks(groups: int, members: int) -> Iterator[tuple[int, int]]:
+    """Yield (first, last + 1) of blocks of groups that fit in memory."""
+    size = max(1, BLOCK // members)
+    for lower in range(0, groups, size):
+        yield lower, min(lower + size, groups)
+
+
+def _highest(values: Array, known: Array, width: int) -> Array:
+    """Return the last ``width`` known values of each sorted row; -inf where a row has fewer."""
+    if known.min() == values.shape[1]:
+        return values[:, values.shape[1] - width :]
+    places = known[:, None] - width + np.arange(width)
+    return np.where(places >= 0, np.take_along_axis(values, np.maximum(places, 0), axis=1), -np.inf)
+
+
+def _as_bool(labels: Array) -> Array:
+    """Return label sets as booleans; anything but 0 and 1 is refused."""
+    if labels.dtype == bool:
+        return labels
+    chosen = labels == 1
+    if np.count_nonzero(chosen) + np.count_nonzero(labels == 0) != labels.size:
+        odd = labels[(labels != 0) & (labels != 1)]
+        raise ParameterError(f"expected predicted labels that are 0 or 1, but got {odd.flat[0]!r}; pass scores as scores, with threshold=")
+    return chosen
