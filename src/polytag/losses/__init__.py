@@ -1,1 +1,6 @@
-"""Placeholder docstring, written by the part that fills this package."""
+"""Losses on logits, usable in any PyTorch loop."""
+
+from polytag.losses.base import Loss
+from polytag.losses.bce import BCE
+
+__all__ = ["BCE", "Loss"]
