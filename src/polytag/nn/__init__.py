@@ -1,1 +1,7 @@
-"""Placeholder docstring, written by the part that fills this package."""
+"""Building blocks that several models share."""
+
+from polytag.nn.labelwise import LabelwiseLinear
+from polytag.nn.norm import BatchNorm
+from polytag.nn.perceptron import linear, mlp_block
+
+__all__ = ["BatchNorm", "LabelwiseLinear", "linear", "mlp_block"]
