@@ -1,1 +1,8 @@
-"""Placeholder docstring, written by the part that fills this package."""
+"""Deep multi-label models, usable in any PyTorch loop."""
+
+from polytag.models.base import MultiLabelModel, Objective, Preset
+from polytag.models.clif import CLIF
+from polytag.models.linear import Linear
+from polytag.models.mlp import MLP
+
+__all__ = ["CLIF", "MLP", "Linear", "MultiLabelModel", "Objective", "Preset"]

@@ -1,13 +1,16 @@
 """What every deep multi-label model is: logits from x for prediction, an objective from x and y for training."""
 
 import abc
-from typing import Any, NamedTuple, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from polytag.data.table import Table
+from polytag.errors import UnknownNameError
+from polytag.registry import unknown
 from polytag.types import Batch
 
 
@@ -25,30 +28,71 @@ class Objective(NamedTuple):
     parts: dict[str, Tensor] = {}  # noqa: RUF012  (never written to)
 
 
+class Preset(NamedTuple):
+    """A named set of choices, such as those of a paper's code.
+
+    Attributes:
+        params: Parameters of the model; a function is called with the sizes (d, q).
+        training: Changes to the class's ``DEFAULTS``.
+    """
+
+    params: Mapping[str, Any]
+    training: Mapping[str, Any] = {}
+
+
 class MultiLabelModel(nn.Module, abc.ABC):
     """A network for multi-label classification.
 
     A subclass takes ``(d, q, *, ...)`` and defines ``forward`` (prediction) and ``objective`` (training). One that needs to see the
     training labels before it exists (a label graph, class counts) also defines ``context``.
+
+    Attributes:
+        DEFAULTS: How its authors train it: arguments of ``Trainer`` and the batch size.
+        PRESETS: Named sets of choices other than the authors' own, which are the defaults.
     """
 
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {}
+    PRESETS: ClassVar[Mapping[str, Preset]] = {}
+
     @classmethod
-    def from_data(cls, train: Table, *, seed: int = 0, **params: Any) -> Self:
+    def from_data(cls, train: Table, *, seed: int = 0, preset: str | None = None, **params: Any) -> Self:
         """Build the model for a training table; the same seed gives the same weights, and the global random state stays as it was.
 
         Args:
             train: Supplies the sizes and whatever ``context`` takes from the labels.
             seed: Seed of the initial weights.
-            **params: Parameters of the class.
+            preset: A name of ``PRESETS``; ``None`` takes the defaults, which are the original authors' settings.
+            **params: Parameters of the class; they win over the preset.
+
+        Raises:
+            UnknownNameError: There is no preset of that name.
         """
+        chosen = {**cls.context(train), **cls.preset_params(preset, train.d, train.q), **params}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(train.d, train.q, **{**cls.context(train), **params}).to(train.device)  # type: ignore[call-arg]
+            return cls(train.d, train.q, **chosen).to(train.device)
 
     @classmethod
     def context(cls, train: Table) -> dict[str, Any]:
         """Return what the constructor needs from the training rows besides their sizes; by default nothing."""
         return {}
+
+    @classmethod
+    def preset_params(cls, preset: str | None, d: int, q: int) -> dict[str, Any]:
+        """Return the constructor's parameters under a preset, for these sizes; none for ``None``."""
+        params = {} if preset is None else cls._preset(preset).params
+        return {name: value(d, q) if callable(value) else value for name, value in params.items()}
+
+    @classmethod
+    def training_defaults(cls, preset: str | None = None) -> dict[str, Any]:
+        """Return how the model is trained by its authors, or under a preset: arguments of ``Trainer`` and ``batch_size``."""
+        return {**cls.DEFAULTS, **({} if preset is None else cls._preset(preset).training)}
+
+    @classmethod
+    def _preset(cls, preset: str) -> Preset:
+        if preset not in cls.PRESETS:
+            raise UnknownNameError(unknown(f"preset of {cls.__name__}", preset, list(cls.PRESETS)))
+        return cls.PRESETS[preset]
 
     @abc.abstractmethod
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b q"]:

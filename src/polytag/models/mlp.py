@@ -1,0 +1,69 @@
+"""The multi-layer perceptron: a shared representation, one output per label."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from polytag.losses import BCE, Loss
+from polytag.models.base import MultiLabelModel, Objective
+from polytag.nn import linear, mlp_block
+from polytag.registry import register
+from polytag.types import Batch
+
+
+@register("model", "mlp")
+class MLP(MultiLabelModel):
+    """A few fully connected layers shared by all labels, then one output per label; the plain deep network for tables.
+
+    Each hidden layer is linear, batch norm, ReLU, dropout.
+
+    Args:
+        d: Number of features.
+        q: Number of labels.
+        hidden: Widths of the hidden layers.
+        dropout: Probability of dropping a hidden unit in training.
+        batch_norm: Normalise each hidden unit over the batch.
+        loss: What to minimise; ``None`` is binary cross-entropy.
+
+    Cost: O(b (d h1 + h1 h2 + ... + h q)) a step.
+
+    Reference: Nam et al., "Large-scale multi-label text classification: revisiting neural networks", ECML-PKDD 2014.
+
+    Differs: the widths and the order of the layers are this library's choice; a training batch of one row is normalised by the running
+        statistics.
+
+    Example:
+        >>> model = MLP(4, 3, hidden=[16]).eval()
+        >>> model(torch.zeros(2, 4)).shape
+        torch.Size([2, 3])
+    """
+
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {
+        "lr": 1e-3, "weight_decay": 1e-4, "batch_size": 128, "epochs": 100, "patience": 15, "clip_norm": 5.0,
+    }  # fmt: skip
+
+    def __init__(
+        self,
+        d: int,
+        q: int,
+        *,
+        hidden: Sequence[int] = (512, 256),
+        dropout: float = 0.2,
+        batch_norm: bool = True,
+        loss: Loss | None = None,
+    ) -> None:
+        super().__init__()
+        self.hidden = mlp_block([d, *hidden], batch_norm=batch_norm, dropout=dropout) if len(hidden) else nn.Identity()
+        self.output = linear([d, *hidden][-1], q, "none")
+        self.loss = BCE() if loss is None else loss
+
+    def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b q"]:
+        """Return the logits."""
+        return self.output(self.hidden(x))  # type: ignore[no-any-return]
+
+    def objective(self, batch: Batch) -> Objective:
+        """Return the loss of a batch."""
+        logits = self(batch.x)
+        return Objective(self.loss(logits, batch.y), logits)
