@@ -6,6 +6,7 @@ from polytag._lazy import lazy
 
 if TYPE_CHECKING:
     from polytag.data.dataset import Dataset
+    from polytag.data.digits import load_digits_scenes
     from polytag.data.labels import LabelIndex
     from polytag.data.prepare import PRESETS, Preparation, Prepared, PreparedSplit
     from polytag.data.readers.arff import read_arff
@@ -29,6 +30,7 @@ _HOMES = {
     "read_mat": "polytag.data.readers.mat",
     "holdout": "polytag.data.splits",
     "kfold": "polytag.data.splits",
+    "load_digits_scenes": "polytag.data.digits",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)
@@ -46,6 +48,7 @@ __all__ = [
     "Table",
     "holdout",
     "kfold",
+    "load_digits_scenes",
     "read_arff",
     "read_mat",
 ]
