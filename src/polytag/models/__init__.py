@@ -2,7 +2,8 @@
 
 from polytag.models.base import MultiLabelModel, Objective, Preset
 from polytag.models.clif import CLIF
+from polytag.models.dela import DELA
 from polytag.models.linear import Linear
 from polytag.models.mlp import MLP
 
-__all__ = ["CLIF", "MLP", "Linear", "MultiLabelModel", "Objective", "Preset"]
+__all__ = ["CLIF", "DELA", "MLP", "Linear", "MultiLabelModel", "Objective", "Preset"]
