@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from polytag.data.readers.arff_blocks import BlockParser
 from polytag.data.readers.arff_plan import FEATURE, LABEL, ONE_HOT, UNKNOWN, Plan
 from polytag.data.readers.arff_rows import RowParser
+from polytag.data.readers.decimals import IrregularError
 from polytag.types import Array
 
 
@@ -20,7 +22,7 @@ class DenseRows:
     """
 
     def __init__(self, plan: Plan, rows: RowParser) -> None:
-        self.plan, self.rows = plan, rows
+        self.plan, self.rows, self.blocks = plan, rows, BlockParser(plan)
         self._features = np.flatnonzero(plan.role == FEATURE)
         self._labels = np.flatnonzero(plan.role == LABEL)
         self._one_hot = np.flatnonzero(plan.role == ONE_HOT)
@@ -29,7 +31,12 @@ class DenseRows:
 
     def add(self, block: bytes, line: int) -> None:
         """Read the rows of a block that starts at this line."""
-        raw = self._exact(block, line)
+        if not block.strip():
+            return
+        try:
+            raw = self.blocks.dense(block)
+        except IrregularError:
+            raw = self._exact(block, line)
         if len(raw):
             self._X.append(self._expand(raw))
             labels = raw[:, self._labels]

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from polytag.data.readers.arff_blocks import BlockParser
 from polytag.data.readers.arff_plan import DROPPED, FEATURE, LABEL, ONE_HOT, Plan
 from polytag.data.readers.arff_rows import RowParser
+from polytag.data.readers.decimals import IrregularError
 from polytag.types import Array
 
 
@@ -23,14 +25,20 @@ class SparseRows:
     """
 
     def __init__(self, plan: Plan, rows: RowParser) -> None:
-        self.plan, self.rows = plan, rows
+        self.plan, self.rows, self.blocks = plan, rows, BlockParser(plan)
         self._special = np.flatnonzero((plan.role == ONE_HOT) | ((plan.default != 0) & (plan.role != DROPPED)))
         self._X = _Cells(len(plan.feature_names))
         self._Y = _Cells(len(plan.label_names))
 
     def add(self, block: bytes, line: int) -> None:
         """Read the rows of a block that starts at this line."""
-        count, row, attribute, value = self._exact(block, line)
+        if not block.strip():
+            return
+        try:
+            sizes, attribute, value = self.blocks.sparse(block)
+        except IrregularError:
+            sizes, attribute, value = self._exact(block, line)
+        count, row = len(sizes), np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
         role, column = self.plan.role[attribute], self.plan.column[attribute]
         kept = value != 0
         if len(self._special):
@@ -52,12 +60,12 @@ class SparseRows:
             return X, Y.toarray().astype(np.float32)
         return X, Y.astype(np.uint8)
 
-    def _exact(self, block: bytes, line: int) -> tuple[int, Array, Array, Array]:
-        """Return the number of rows and for each named cell its row, attribute and value."""
+    def _exact(self, block: bytes, line: int) -> tuple[Array, Array, Array]:
+        """Return the number of named cells of each row, and their attributes and values."""
         rows = [self.rows.sparse(number, text) for number, text in self.rows.lines(block, line)]
-        row = np.repeat(np.arange(len(rows), dtype=np.int32), [len(cells) for cells in rows])
+        sizes = np.array([len(cells) for cells in rows], dtype=np.int64)
         attribute = np.array([j for cells in rows for j in cells], dtype=np.int32)
-        return len(rows), row, attribute, np.array([v for cells in rows for v in cells.values()], dtype=np.float64)
+        return sizes, attribute, np.array([v for cells in rows for v in cells.values()], dtype=np.float64)
 
     def _cells_of(self, j: int, codes: Array) -> tuple[Array, Array, Array]:
         """Return the non-zero cells of one attribute whose left-out value is not simply zero."""
