@@ -10,6 +10,7 @@ from torch import Tensor
 from polytag.data.labels import LabelIndex
 from polytag.errors import ParameterError
 from polytag.registry import register
+from polytag.selectors.base import saved_array
 from polytag.selectors.chain import LabelChain
 from polytag.selectors.loss_weighted import LossWeighted
 from polytag.selectors.sampling import by_keys
@@ -119,7 +120,7 @@ class AdaC(LossWeighted):
         """Take over losses, running estimates and stocks."""
         super().load_memory(memory)
         self._stocks = Stocks(self.chain, int(memory["seed"]))
-        self._stocks.restore(np.array(memory["stock_rounds"]), np.array(memory["stock_places"]))
+        self._stocks.restore(saved_array(memory["stock_rounds"]), saved_array(memory["stock_places"]))
 
     def _among(self, label: int, chosen: dict[int, None], quick: bool) -> int | None:
         """Draw one row of ``members(label)`` (of all rows if the label is q) that is not chosen, by weight; None if there is none."""

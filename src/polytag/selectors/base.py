@@ -209,6 +209,11 @@ def host_rows(rows: Int[Tensor, "b"]) -> Int[Array, "b"]:
     return rows.detach().cpu().numpy() if isinstance(rows, Tensor) else np.asarray(rows, dtype=np.int64)
 
 
+def saved_array(value: Tensor | Array) -> Array:
+    """Return an array of its own from what a saved state holds."""
+    return value.cpu().numpy().copy() if isinstance(value, Tensor) else np.array(value)
+
+
 def choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
     """Refuse a value that is not among the allowed ones.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from polytag.data.labels import LabelIndex
 from polytag.errors import ParameterError
 from polytag.registry import register
-from polytag.selectors.base import BatchSelector, Order, choice, host_rows
+from polytag.selectors.base import BatchSelector, Order, choice, host_rows, saved_array
 from polytag.selectors.loss_weighted import check_pressure
 from polytag.selectors.sampling import Proposals, Sampler, by_keys, by_rejection
 from polytag.types import Array, ArrayLike
@@ -136,7 +136,7 @@ class Hard(BatchSelector):
 
     def load_memory(self, memory: dict[str, Any]) -> None:
         """Take over losses and the ranking."""
-        self.losses, self._order, self._starts = (np.array(memory[name]) for name in ("losses", "order", "block_starts"))
+        self.losses, self._order, self._starts = (saved_array(memory[name]) for name in ("losses", "order", "block_starts"))
         self._stale = bool(memory["stale"])
         self.proposals.made, self.proposals.accepted = memory["proposals"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from polytag.errors import ParameterError
-from polytag.selectors.base import choice
+from polytag.selectors.base import choice, saved_array
 from polytag.selectors.max_tree import MaxTree
 from polytag.types import Array
 
@@ -92,11 +92,11 @@ class QuantisedLosses:
 
     def load_memory(self, memory: dict[str, Any]) -> None:
         """Take over what ``memory`` returned."""
-        self._tree = MaxTree(np.array(memory["losses"]))
+        self._tree = MaxTree(saved_array(memory["losses"]))
         if self._at_visit is not None:
-            self._at_visit = np.array(memory["losses_at_visit"])
+            self._at_visit = saved_array(memory["losses_at_visit"])
         if self._frozen is not None:
-            self._frozen = np.array(memory["losses_frozen"])
+            self._frozen = saved_array(memory["losses_frozen"])
         self._quantile = float(memory["losses_quantile"])
 
     def _current(self, rows: Array | slice) -> Array:
