@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from polytag.data.readers.mat import read_mat
     from polytag.data.scale import Scaler
     from polytag.data.splits import IterativeStratifiedKFold, Split, holdout, kfold
+    from polytag.data.synthetic import make_multilabel
     from polytag.data.table import Table
 
 _HOMES = {
@@ -31,6 +32,7 @@ _HOMES = {
     "holdout": "polytag.data.splits",
     "kfold": "polytag.data.splits",
     "load_digits_scenes": "polytag.data.digits",
+    "make_multilabel": "polytag.data.synthetic",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)
@@ -49,6 +51,7 @@ __all__ = [
     "holdout",
     "kfold",
     "load_digits_scenes",
+    "make_multilabel",
     "read_arff",
     "read_mat",
 ]

@@ -39,8 +39,8 @@ def load_digits_scenes(n: int = 2000, *, seed: int = 0, noise: float = 0.15, as_
 
     The digits are the 1,797 pictures of 8 x 8 pixels that scikit-learn brings along, put on a canvas of 10 x 24 pixels at a random height,
     side by side with overlap, with random brightness and pixel noise. Digits are drawn from a skewed distribution, so that some labels are
-    common and some are rare (MeanIR 7.5 with the defaults). The 18 labels are the ten digits and properties of the set of digits; a small hierarchy
-    connects them (``even digit`` > ``digit 4``). One picture may stand in several scenes, as one writer does in many collections.
+    common and some are rare (MeanIR 7.5 with the defaults). The 18 labels are the ten digits and properties of the set of digits; a small
+    hierarchy connects them (``even digit`` > ``digit 4``). One picture may stand in several scenes, as one writer does in many collections.
 
     Args:
         n: Number of scenes.
