@@ -14,7 +14,8 @@ LAYERS = {
     "training": 4,
     "estimators": 5,
     "bench": 6, "papers": 6,
-    "cli": 7, "testing": 7, "__main__": 7,
+    "cli": 7, "testing": 7,
+    "__main__": 8,
 }  # fmt: skip
 
 
