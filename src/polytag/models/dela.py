@@ -149,7 +149,7 @@ class DELA(MultiLabelModel):
         first, rest = self.decoder[0], self.decoder[1:]
         shared = first(torch.cat([x, mean.to(x.dtype)], dim=1))
         disturbed = (disturbance.unsqueeze(1) * gates).flatten(0, 1)
-        own = functional.linear(disturbed, self.decoder[0].weight[:, self.d :])
+        own = functional.linear(disturbed, first.get_parameter("weight")[:, self.d :])
         hidden = own.view(len(x), len(gates), -1).add_(shared.unsqueeze(1)).flatten(0, 1)
         return self.classifier(rest(hidden).view(len(x), len(gates), -1))  # type: ignore[no-any-return]
 
