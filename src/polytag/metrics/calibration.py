@@ -24,6 +24,10 @@ def _gaps(outcome: Outcome, bins: int) -> Array:
     """Return, for each label and bin, the sum of (probability - truth), shape (q, bins)."""
     if bins < 1 or bins != int(bins):
         raise ParameterError(f"expected a whole number of bins, at least 1, but got {bins!r}")
+    return outcome.remember(("calibration gaps", bins), lambda: _count_gaps(outcome, int(bins)))
+
+
+def _count_gaps(outcome: Outcome, bins: int) -> Array:
     cells = outcome.cells
     gaps = np.zeros(cells.q * bins)
     offsets = bins * np.arange(cells.q)
@@ -52,7 +56,7 @@ def ece(Y: Any, scores: ArrayLike | None = None, *, bins: int = 15) -> Detail:
         bins: Number of bins M.
 
     Example:
-        >>> ece([[1, 0], [1, 0]], [[0.8, 0.2], [0.8, 0.2]])
+        >>> round(ece([[1, 0], [1, 0]], [[0.8, 0.2], [0.8, 0.2]]), 6)
         0.2
     """
     outcome = _probabilities(Y, scores)

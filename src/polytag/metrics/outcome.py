@@ -1,8 +1,8 @@
 """Truth beside prediction: the one object from which every metric reads, so that each ranking is made once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from polytag.metrics.cells import Cells, dense, read_scores, read_threshold
 from polytag.metrics.pairs import Pairs, count_pairs, positions, summarize
 from polytag.types import Array, ArrayLike
 
+T = TypeVar("T")
 BLOCK = 2**23  # cells that are copied and sorted at a time: 32 MB of float32
 
 
@@ -49,7 +50,7 @@ class Outcome:
         self._scores = None if scores is None else read_scores(scores, shape)
         self._labels = labels
         self._threshold = None if threshold is None else read_threshold(threshold, shape[1])
-        self._windows: dict[int, Array] = {}
+        self._memory: dict[Any, Any] = {}
         self.window = 5
         if labels is not None and tuple(labels.shape if hasattr(labels, "shape") else np.shape(labels)) != shape:
             raise ParameterError(f"expected predicted labels of the shape of Y, {shape}, but got {np.shape(labels)}")
@@ -103,19 +104,8 @@ class Outcome:
     @cached_property
     def by_row(self) -> Pairs:
         """Counts within each instance, shape (n,)."""
-        found, parts, start = self.found, [], 0
-        width = min(self.window, self.cells.q)
-        window = np.empty((self.cells.n, width), dtype=found.dtype)
-        for lower, upper in blocks(self.cells.n, self.cells.q):
-            values = np.array(self.scores[lower:upper], order="C")
-            self._mask(values, slice(lower, upper), slice(None))
-            values.sort(axis=1)
-            window[lower:upper] = _highest(values, self.cells.row_known[lower:upper], width)
-            sizes = self.cells.row_sizes[lower:upper]
-            stop = start + int(sizes.sum())
-            parts.append(count_pairs(values, found[start:stop], sizes, self.cells.row_known[lower:upper]))
-            start = stop
-        self._windows[width] = window
+        parts: list[Pairs] = []
+        self._memory["window"] = self._sorted_rows(parts)
         return Pairs(*(np.concatenate(part) for part in zip(*parts)))
 
     @cached_property
@@ -138,7 +128,7 @@ class Outcome:
     @cached_property
     def found(self) -> Array:
         """Scores of the positive cells, in the order of ``cells.rows``."""
-        return self.scores[self.cells.rows, self.cells.columns]
+        return np.asarray(self.scores[self.cells.rows, self.cells.columns])
 
     @cached_property
     def sets(self) -> Sets:
@@ -156,22 +146,36 @@ class Outcome:
         right_by_row = np.bincount(cells.rows[right], minlength=cells.n)
         return Sets(by_row, by_column, right_by_row, np.bincount(cells.columns[right], minlength=cells.q))
 
+    def remember(self, key: Any, compute: Callable[[], T]) -> T:
+        """Return what was computed under this key before, or compute it now; for counts that several metrics share."""
+        if key not in self._memory:
+            self._memory[key] = compute()
+        found: T = self._memory[key]
+        return found
+
     def window_of(self, k: int) -> Array:
         """Return the k highest known scores of each instance in ascending order, shape (n, min(k, q)); missing ones are -inf."""
         k = min(k, self.cells.q)
-        _ = self.by_row if k <= self.window else None
-        if k not in self._windows:
-            wide = next((window for width, window in self._windows.items() if width > k), None)
-            self._windows[k] = self._make_window(k) if wide is None else wide[:, wide.shape[1] - k :]
-        return self._windows[k]
+        if k > self.window or "window" not in self._memory:
+            self.window = max(k, self.window)
+            self._memory["window"] = self._sorted_rows(None)
+        window: Array = self._memory["window"]
+        return window[:, window.shape[1] - k :]
 
-    def _make_window(self, k: int) -> Array:
-        window = np.empty((self.cells.n, k), dtype=self.scores.dtype)
-        for lower, upper in blocks(self.cells.n, self.cells.q):
+    def _sorted_rows(self, parts: list[Pairs] | None) -> Array:
+        """Sort the scores of each instance; return the highest ``window`` of them and count pairs into ``parts`` if it is given."""
+        cells, width, start = self.cells, min(self.window, self.cells.q), 0
+        window = np.empty((cells.n, width), dtype=self.scores.dtype)
+        for lower, upper in blocks(cells.n, cells.q):
             values = np.array(self.scores[lower:upper], order="C")
             self._mask(values, slice(lower, upper), slice(None))
             values.sort(axis=1)
-            window[lower:upper] = _highest(values, self.cells.row_known[lower:upper], k)
+            sizes, known = cells.row_sizes[lower:upper], cells.row_known[lower:upper]
+            window[lower:upper] = _highest(values, known, width)
+            stop = start + int(sizes.sum())
+            if parts is not None:
+                parts.append(count_pairs(values, self.found[start:stop], sizes, known))
+            start = stop
         return window
 
     def _mask(self, values: Array, rows: slice, columns: slice) -> None:
@@ -235,7 +239,7 @@ def _as_bool(labels: Array) -> Array:
     """Return label sets as booleans; anything but 0 and 1 is refused."""
     if labels.dtype == bool:
         return labels
-    chosen = labels == 1
+    chosen = np.asarray(labels == 1)
     if np.count_nonzero(chosen) + np.count_nonzero(labels == 0) != labels.size:
         odd = labels[(labels != 0) & (labels != 1)]
         raise ParameterError(f"expected predicted labels that are 0 or 1, but got {odd.flat[0]!r}; pass scores as scores, with threshold=")

@@ -26,7 +26,11 @@ def hits(outcome: Outcome, k: int) -> Hits:
     """
     if k < 1 or k != int(k):
         raise ParameterError(f"expected a whole k of at least 1, but got {k!r}")
-    cells, window = outcome.cells, outcome.window_of(int(k))
+    return outcome.remember(("hits", int(k)), lambda: _find_hits(outcome, int(k)))
+
+
+def _find_hits(outcome: Outcome, k: int) -> Hits:
+    cells, window = outcome.cells, outcome.window_of(k)
     candidates = np.flatnonzero(outcome.found >= window[cells.rows, 0])
     rows, own = cells.rows[candidates], outcome.found[candidates]
     higher, equal = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.int64)
