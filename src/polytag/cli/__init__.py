@@ -1,1 +1,5 @@
-"""Placeholder docstring, written by the part that fills this package."""
+"""The command line: one thin command a verb."""
+
+from polytag.cli.app import main
+
+__all__ = ["main"]

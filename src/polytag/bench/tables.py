@@ -1,0 +1,229 @@
+"""The tables of a comparison: scores, ranks, tests, time, and published values next to ours."""
+
+import csv
+import io
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+
+from polytag.bench import stats
+from polytag.bench.grid import Grid
+from polytag.bench.results import Results, direction
+
+Published: TypeAlias = Callable[[str, str, str, str], float | None]
+"""(model, data set, selector, metric) -> printed value; the ``value`` method of a ``polytag.papers.Paper``."""
+
+ARROWS = {"max": "↑", "min": "↓"}
+
+
+def all_tables(results: Results, published: Published | None = None) -> list[Grid]:
+    """Return every table that the results allow.
+
+    Args:
+        results: The numbers.
+        published: Where to look up printed values.
+    """
+    tables = score_tables(results)
+    if len(results.strategies) > 1:
+        tables += [rank_table(results), *wilcoxon_tables(results)]
+    tables.append(time_table(results))
+    if published is not None:
+        tables += published_table(results, published)
+    return tables
+
+
+def score_tables(results: Results) -> list[Grid]:
+    """Return mean and standard deviation over folds of every metric, one table a data set and model; the best mean is marked."""
+    names = results.experiment.metrics
+    tables = []
+    for dataset in results.datasets:
+        for backbone in results.backbones:
+            rows: list[list[str]] = []
+            marked: set[tuple[int, int]] = set()
+            means = np.array([[results.mean(dataset, backbone, s, metric) for metric in names] for s in results.strategies])
+            for r, strategy in enumerate(results.strategies):
+                cells = [number(means[r, c], results.deviation(dataset, backbone, strategy, metric)) for c, metric in enumerate(names)]
+                rows.append([strategy, *cells])
+                marked |= {(r, c + 1) for c, metric in enumerate(names) if len(means) > 1 and _is_best(means[:, c], r, metric)}
+            count = max(len(results.cells(dataset, backbone, strategy)) for strategy in results.strategies)
+            caption = f"Mean ± standard deviation over {count} test folds; best mean marked."
+            tables.append(Grid(f"{dataset}, {backbone}", ["strategy", *map(arrowed, names)], rows, caption, frozenset(marked)))
+    return tables
+
+
+def rank_table(results: Results) -> Grid:
+    """Return the average rank of each strategy over the data sets, for every model and metric."""
+    names, counted = results.experiment.metrics, 0
+    rows: list[list[str]] = []
+    marked: set[tuple[int, int]] = set()
+    for backbone in results.backbones:
+        columns = []
+        for metric in names:
+            ranks, count = results.average_ranks(backbone, metric)
+            columns.append(ranks)
+            counted = max(counted, count)
+        table = np.array(columns).T
+        table = np.column_stack([table, table.mean(axis=1)])
+        for r, strategy in enumerate(results.strategies):
+            marked |= {(len(rows), c + 2) for c in range(table.shape[1]) if table[r, c] == np.nanmin(table[:, c], initial=math.inf)}
+            rows.append([backbone, strategy, *(number(rank, digits=2) for rank in table[r])])
+    caption = f"Rank of the mean within each data set (1 is best, ties share), averaged over {counted} data set{'s' * (counted != 1)}."
+    return Grid("Average ranks", ["model", "strategy", *map(arrowed, names), "mean"], rows, caption, frozenset(marked))
+
+
+def wilcoxon_tables(results: Results) -> list[Grid]:
+    """Return the Wilcoxon test of each strategy against the control, for every model and metric.
+
+    Cells read ``wins-draws-losses p (Holm-adjusted p)``; those significant at 5 % after adjustment are marked.
+    """
+    names, sizes = results.experiment.metrics, set()
+    rows: list[list[str]] = []
+    marked: set[tuple[int, int]] = set()
+    others = [strategy for strategy in results.strategies if strategy != results.control]
+    for backbone in results.backbones:
+        found = [[results.compare(backbone, strategy, metric) for metric in names] for strategy in others]
+        p = np.array([[math.nan if test is None else test.p for test in line] for line in found])
+        adjusted = stats.holm(p.ravel()).reshape(p.shape)
+        for r, strategy in enumerate(others):
+            marked |= {(len(rows), c + 2) for c in range(len(names)) if adjusted[r, c] < 0.05}
+            rows.append([backbone, strategy, *(_tested(test, adjusted[r, c]) for c, test in enumerate(found[r]))])
+        sizes |= {test.wins + test.draws + test.losses for line in found for test in line if test is not None}
+    if not sizes:
+        return []
+    title = f"Against {results.control}: two-sided Wilcoxon signed-rank test"
+    return [
+        Grid(title, ["model", "strategy", *map(arrowed, names)], rows, _test_caption(results, max(sizes), len(names)), frozenset(marked))
+    ]
+
+
+def time_table(results: Results) -> Grid:
+    """Return what training took, which share of it selection took, and how soon the control's lowest training loss was reached."""
+    rows: list[list[str]] = []
+    for dataset in results.datasets:
+        for backbone in results.backbones:
+            for strategy in results.strategies:
+                train, select, setup, total = (
+                    results.seconds(dataset, backbone, strategy, k) for k in ("train", "select", "setup", "total")
+                )
+                gap = None if strategy == results.control else results.time_to_loss(dataset, backbone, strategy)
+                reached = "" if strategy == results.control else "not reached" if gap is None else f"{100 * gap:+.0f} %"
+                share = math.nan if not train > 0 else 100 * select / train
+                rows.append(
+                    [dataset, backbone, strategy, number(train, digits=1), f"{number(share, digits=1)} %", number(setup, digits=2),
+                     number(total, digits=1), reached]
+                )  # fmt: skip
+    header = ["data set", "model", "strategy", "training s", "selection", "set-up s", "cell s", f"to {results.control}'s loss"]
+    caption = (
+        "Mean over cells. Training time includes selection and no evaluation; selection is the share of it spent choosing batches and in "
+        "update(); set-up builds the selector; cell is everything. Last column: change of the training time until the full training loss "
+        f"is as low as {results.control} ever gets it, if every fold gets there."
+    )
+    return Grid("Time", header, rows, caption)
+
+
+def published_table(results: Results, published: Published) -> list[Grid]:
+    """Return printed values next to ours, with the sign of the difference to the control in both; empty if nothing was printed."""
+    agree, compared = 0, 0
+    rows: list[list[str]] = []
+    for dataset in results.datasets:
+        for method in results.experiment.methods:
+            for metric in results.experiment.metrics:
+                theirs = published(method.model, dataset, method.selector, metric)
+                if theirs is None:
+                    continue
+                ours = results.mean(dataset, method.backbone, method.strategy, metric)
+                base = published(method.model, dataset, results.control, metric)
+                mine = results.mean(dataset, method.backbone, results.control, metric)
+                verdict = ""
+                if method.strategy != results.control and base is not None and not math.isnan(ours - mine):
+                    sign = 1 if direction(metric) == "max" else -1
+                    signs = [_sign(sign * (theirs - base)), _sign(sign * (ours - mine))]
+                    compared, agree = compared + 1, agree + (signs[0] == signs[1])
+                    verdict = f"{signs[0]} / {signs[1]}"
+                deviation = results.deviation(dataset, method.backbone, method.strategy, metric)
+                rows.append([dataset, method.backbone, method.strategy, arrowed(metric), f"{theirs:.4f}", number(ours, deviation), verdict])
+    if not rows:
+        return []
+    caption = (
+        f"Last column: better (+), equal (=) or worse (-) than {results.control}, as printed / here. "
+        f"The printed sign holds here in {agree} of {compared} comparisons. "
+        "Protocols differ unless the report says otherwise; read the values as orientation."
+    )
+    header = ["data set", "model", "strategy", "metric", "published", "here", "sign"]
+    return [Grid("Published values next to ours", header, rows, caption)]
+
+
+def values_csv(results: Results, published: Published | None = None) -> str:
+    """Return one line for each data set, model, strategy and metric, for further use."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["dataset", "model", "strategy", "metric", "direction", "mean", "std", "folds", "published"])
+    for dataset in results.datasets:
+        for method in results.experiment.methods:
+            for metric in _measured(results):
+                place = (dataset, method.backbone, method.strategy, metric)
+                mean, deviation = results.mean(*place), results.deviation(*place)
+                if math.isnan(mean):
+                    continue
+                theirs = None if published is None else published(method.model, dataset, method.selector, metric)
+                count = int(np.isfinite(results.values(*place)).sum())
+                writer.writerow([*place, direction(metric), mean, "" if math.isnan(deviation) else deviation, count, theirs])
+    return text.getvalue()
+
+
+def arrowed(metric: str) -> str:
+    """Return the name of a metric with the arrow of its good direction.
+
+    Example:
+        >>> arrowed("hamming_loss")
+        'hamming_loss ↓'
+    """
+    return f"{metric} {ARROWS[direction(metric)]}"
+
+
+def number(value: float, deviation: float = math.nan, digits: int = 4) -> str:
+    """Write a value, with its deviation if there is one; ``-`` if there is none.
+
+    Example:
+        >>> number(0.5), number(0.5, 0.01), number(float("nan"))
+        ('0.5000', '0.5000 ± 0.0100', '-')
+    """
+    if math.isnan(value):
+        return "-"
+    return f"{value:.{digits}f}" if math.isnan(deviation) else f"{value:.{digits}f} ± {deviation:.{digits}f}"
+
+
+def _measured(results: Results) -> list[str]:
+    """Return all metrics that the records hold, those of the tables first."""
+    return list(dict.fromkeys([*results.experiment.metrics, *(name for record in results.records for name in record.metrics)]))
+
+
+def _is_best(column: np.ndarray, row: int, metric: str) -> bool:
+    if np.isnan(column[row]):
+        return False
+    best = np.nanmax(column) if direction(metric) == "max" else np.nanmin(column)
+    return bool(column[row] == best)
+
+
+def _tested(test: stats.Wilcoxon | None, adjusted: float) -> str:
+    return "-" if test is None else f"{test.wins}-{test.draws}-{test.losses} {test.p:.3g} ({adjusted:.3g})"
+
+
+def _test_caption(results: Results, pairs: int, metric_count: int) -> str:
+    blocks = results.blocks()
+    where = f"over {pairs} {blocks.over}"
+    if blocks.over == "folds":
+        sets = f"{len(blocks.names)} independent data set{'s' * (len(blocks.names) != 1)}"
+        where += f" of {sets} (fewer than six, so folds stand in; folds share training rows, which makes p too small)"
+    left = f" Left out as other versions of the same data: {', '.join(blocks.left_out)}." if blocks.left_out else ""
+    family = (len(results.strategies) - 1) * metric_count
+    return (
+        f"Pairs {where}.{left} Cells: wins-draws-losses, p, and in brackets p after Holm's correction for the {family} tests of a model; "
+        f"below 0.05 after correction marked. The smallest p that {pairs} pairs can give is {2.0 ** (1 - pairs):.2g}."
+    )
+
+
+def _sign(difference: float) -> str:
+    return "=" if abs(difference) < 5e-5 else "+" if difference > 0 else "-"

@@ -1,0 +1,131 @@
+"""``polytag compare``: methods on data sets under one protocol."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def compare(
+    dataset: Annotated[list[str], typer.Option(help="Data sets: names of `polytag datasets list` or files, separated by commas.")],
+    model: Annotated[list[str], typer.Option(help="Models, separated by commas; see `polytag methods`.")] = ["clif"],  # noqa: B006
+    selector: Annotated[list[str], typer.Option(help="Batch selectors, separated by commas.")] = ["random,hard,adaptive,adac"],  # noqa: B006
+    out: Annotated[Path, typer.Option(help="Folder for records and report; what it already holds is not run again.")] = Path(
+        "polytag-results"
+    ),
+    folds: Annotated[int, typer.Option(help="Folds of the cross-validation.")] = 5,
+    epochs: Annotated[int | None, typer.Option(help="Epochs. [default: 100, or what the protocol says]")] = None,
+    seed: Annotated[str, typer.Option(help="Seeds, separated by commas; one complete cross-validation each.")] = "0",
+    batch_size: Annotated[int | None, typer.Option(help="Rows in a batch. [default: 128]")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate. [default: the model's own]")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="L2 penalty. [default: the model's own]")] = None,
+    pressure: Annotated[float | None, typer.Option(help="Selection pressure, for selectors that have one. [default: their own]")] = None,
+    threshold: Annotated[str | None, typer.Option(help="Cut of the probabilities, or the rule that finds it. [default: 0.5]")] = None,
+    protocol: Annotated[str, typer.Option(help="clean, or authors-2024: the published code's protocol with its quirks.")] = "clean",
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16. [default: float32]")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="Metrics of the tables, separated by commas; records hold all.")] = None,
+    published: Annotated[str | None, typer.Option(help="Show a paper's printed values next to ours, for example adaptive-2024.")] = None,
+    jobs: Annotated[int, typer.Option(help="Number of processes; the result does not depend on it.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of each process; last digits may depend on it.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    switch: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Other switches, NAME=VALUE: keep=last, split.valid=0.2, preparation.scale=standard, model.hidden=64, selector.warmup=5.",
+        ),
+    ] = None,
+) -> None:
+    """Compare models and batch selectors by cross-validation; the same command resumes, and never repeats a finished cell."""
+    from polytag.bench.spec import SHOWN_METRICS, Experiment
+    from polytag.papers import load_paper
+
+    if published is not None:
+        load_paper(published)  # an unknown paper is reported before hours of training, not after
+    given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay, "precision": precision}
+    switches = parse_switches(switch or [])
+    method = {f"{part}_params": values for part, values in switches.items() if part in ("model", "selector") and values}
+    if threshold is not None:
+        method["threshold"] = value(threshold)
+    rules = {"preset": protocol, "folds": folds, "seeds": seeds(seed), **{name: v for name, v in given.items() if v is not None}}
+    rules |= switches["protocol"] | {part: switches[part] for part in ("split", "preparation") if switches[part]}
+    experiment = Experiment.grid(
+        words(dataset),
+        words(model),
+        words(selector),
+        pressure=pressure,
+        method=method,
+        protocol=rules,
+        metrics=words(metric) if metric else SHOWN_METRICS,
+    )
+    raise typer.Exit(_run(experiment, out, jobs=jobs, threads=threads, device=device, published=published))
+
+
+def words(texts: Sequence[str]) -> list[str]:
+    """Split at commas.
+
+    Example:
+        >>> words(["yeast, scene", "enron"])
+        ['yeast', 'scene', 'enron']
+    """
+    return [word.strip() for text in texts for word in text.split(",") if word.strip()]
+
+
+def seeds(text: str) -> list[int]:
+    """Read whole numbers separated by commas.
+
+    Raises:
+        ParameterError: One is not a whole number.
+    """
+    from polytag.errors import ParameterError
+
+    try:
+        return [int(word) for word in words([text])]
+    except ValueError:
+        raise ParameterError(f"expected whole numbers separated by commas for --seed, but got {text!r}") from None
+
+
+def parse_switches(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Sort ``NAME=VALUE`` by the part they belong to.
+
+    Raises:
+        ParameterError: There is no ``=``.
+
+    Example:
+        >>> parse_switches(["keep=last", "split.valid=0.2"])["split"]
+        {'valid': 0.2}
+    """
+    from polytag.errors import ParameterError
+
+    found: dict[str, dict[str, Any]] = {"protocol": {}, "split": {}, "preparation": {}, "model": {}, "selector": {}}
+    for text in texts:
+        name, equals, given = text.partition("=")
+        part, dot, rest = name.partition(".")
+        if not equals or (dot and part not in found):
+            raise ParameterError(
+                f"expected NAME=VALUE with a name such as keep, split.valid, preparation.scale or model.hidden, but got {text!r}"
+            )
+        found[part if dot else "protocol"][rest if dot else name] = value(given)
+    return found
+
+
+def value(text: str) -> Any:
+    """Read a JSON value; what is none is text.
+
+    Example:
+        >>> value("0.5"), value("true"), value("f1")
+        (0.5, True, 'f1')
+    """
+    import json
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _run(*arguments: Any, **options: Any) -> int:
+    from polytag.cli.session import run_and_report
+
+    return run_and_report(*arguments, **options)
