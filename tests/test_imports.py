@@ -8,7 +8,9 @@ import pytest
 HEAVY = ("scipy", "sklearn", "pandas", "polars", "matplotlib", "joblib", "pydantic", "typer", "rich")
 
 
-@pytest.mark.parametrize("module", ["polytag", "polytag.selectors", "polytag.losses", "polytag.registry", "polytag.data.labels", "polytag.data.stats"])
+@pytest.mark.parametrize(
+    "module", ["polytag", "polytag.selectors", "polytag.losses", "polytag.registry", "polytag.data.labels", "polytag.data.stats"]
+)
 def test_pieces_need_torch_and_numpy_only(module: str) -> None:
     code = f"import torch, sys; before = set(sys.modules); import {module}; print(*sorted({{m.split('.')[0] for m in set(sys.modules) - before}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)

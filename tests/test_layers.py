@@ -49,7 +49,9 @@ def test_imports_point_down(path: Path) -> None:
         if "errors" in (part, here) or LAYERS[here] == 0:
             assert LAYERS[part] == 0, f"layer 0 imports {part}"
             continue
-        assert LAYERS[part] < LAYERS[here], f"{path.relative_to(SOURCE)} (layer {LAYERS[here]}) imports polytag.{part} (layer {LAYERS[part]})"
+        assert LAYERS[part] < LAYERS[here], (
+            f"{path.relative_to(SOURCE)} (layer {LAYERS[here]}) imports polytag.{part} (layer {LAYERS[part]})"
+        )
 
 
 def test_every_layer_name_is_real_or_planned() -> None:

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from tests.conftest import data_folder
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +27,9 @@ def test_python_blocks_run(block: str, tmp_path: Path) -> None:
     if 'load_dataset("yeast")' in block and folder is None:
         pytest.skip("needs the real data sets: set POLYTAG_DATA")
     environment = {**os.environ, **({"POLYTAG_DATA": str(folder)} if folder else {})}
-    done = subprocess.run([sys.executable, "-W", "error", "-c", block], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     for line in re.findall(r"#> (.*)", block):
         assert line in done.stdout

@@ -38,7 +38,9 @@ def test_the_median_file_is_short() -> None:
 @pytest.mark.parametrize("path", [p for p in FILES if p.name == "__init__.py"], ids=lambda path: str(path.relative_to(SOURCE)))
 def test_init_files_only_reexport(path: Path) -> None:
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        assert not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.For | ast.While), f"{node.name if hasattr(node, 'name') else node} is defined here"
+        assert not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.For | ast.While), (
+            f"{node.name if hasattr(node, 'name') else node} is defined here"
+        )
 
 
 def test_no_box_of_odds_and_ends() -> None:

@@ -152,7 +152,9 @@ Trainer(epochs=30, callbacks=(Slow(),)).fit(model, table, make_selector("adaptiv
 def test_survives_being_killed_at_a_random_step(tmp_path: Path) -> None:
     table, path = make_table(), tmp_path / "run"
     code = KILLED.format(folder=str(Path(__file__).parent), path=str(path))
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())})
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    )
     assert process.stdout is not None
     for _ in range(int(np.random.default_rng(time.time_ns()).integers(8, 120))):
         process.stdout.readline()

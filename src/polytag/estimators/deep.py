@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from polytag import registry
 from polytag.data.dataset import Dataset
-from polytag.data.prepare import Scaler
+from polytag.data.scale import Scaler
 from polytag.data.splits import holdout
 from polytag.data.table import Table
 from polytag.errors import DataError, ParameterError
@@ -51,7 +51,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):
     Attributes:
         model_: The trained network.
         history_: The ``Run`` of its training.
-        classes_: For each label its two values, as scikit-learn's multi-label classifiers have it; one array for a single label.
+        classes_: Label numbers, shape (q,), as scikit-learn's multi-label networks have it; the two values of a single label.
         label_names_: Names of the labels, from the columns of a data frame or numbered.
         threshold_: The cut of each label, shape (q,).
         n_features_in_, feature_names_in_: As everywhere in scikit-learn.
@@ -130,12 +130,13 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
         labels, self._target = read_target(Y)
         if labels.shape[0] != X.shape[0]:
-            raise DataError(f"expected as many rows in X as in Y, but found input variables with inconsistent numbers: {X.shape[0]} and {labels.shape[0]}")
+            rows = f"{X.shape[0]} and {labels.shape[0]}"
+            raise DataError(f"expected as many rows in X as in Y, but found input variables with inconsistent numbers of samples: {rows}")
         names = self._target.names or ()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         data = Dataset(X, labels, label_names=names)
         rows, held_out = self._split(data, seed)
-        self._scaler = Scaler(self.scale).fit(data.take(rows).X)
+        self._scaler = Scaler.fit(data.take(rows).X, self.scale)
         train, valid = self._table(data.take(rows)), None if held_out is None else self._table(data.take(held_out))
         loss = self.loss if isinstance(self.loss, Loss) else registry.get("loss", self.loss)()
         self.model_ = model_class.from_data(train, seed=seed, loss=loss, **(self.model_params or {}))
@@ -143,7 +144,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):
         self.history_ = self._trainer(seed).fit(self.model_, train, chooser, valid)
         self.model_.eval()
         self.label_names_ = data.label_names
-        self.classes_ = self._target.classes[0] if self._target.kind == "vector" else list(self._target.classes)
+        self.classes_ = np.arange(data.q) if self._target.single is None else self._target.single
         cut = Threshold.named(self.threshold)
         self.threshold_ = cut.fit(self._proba(train if valid is None else valid), (train if valid is None else valid).dataset.Y).values
         return self
@@ -191,7 +192,8 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):
             raise ParameterError(f"expected 0 <= validation_fraction < 1, but got {self.validation_fraction!r}")
         if round(self.validation_fraction * data.n) < 1 or data.n < 2:
             return np.arange(data.n), None
-        return holdout(data, self.validation_fraction, seed=seed)
+        split = holdout(data, test=self.validation_fraction, valid=0, seed=seed)
+        return split.train, split.test
 
     def _table(self, data: Dataset) -> Table:
         """Scale the features and put the rows on the device."""

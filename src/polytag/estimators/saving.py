@@ -9,7 +9,7 @@ import numpy as np
 import polytag
 from polytag import registry
 from polytag.data.dataset import Dataset
-from polytag.data.prepare import Scaler
+from polytag.data.scale import Scaler
 from polytag.data.table import Table
 from polytag.errors import ParameterError, ResumeError
 from polytag.estimators.targets import Target
@@ -53,7 +53,7 @@ def load(cls: Any, path: Path) -> Any:
     classes = tuple(np.array(values, dtype=dtype) for values, dtype in zip(target["classes"], target["dtypes"]))
     names = None if target["names"] is None else tuple(target["names"])
     estimator._target = Target(target["kind"], names, classes, np.dtype(target["dtype"]))
-    estimator.classes_ = classes[0] if target["kind"] == "vector" else list(classes)
+    estimator.classes_ = np.arange(len(classes)) if estimator._target.single is None else estimator._target.single
     estimator.label_names_ = tuple(state["label_names"])
     estimator.n_features_in_ = state["n_features"]
     if state["feature_names"]:
@@ -78,5 +78,6 @@ def _plain(name: str, value: Any) -> Any:
     try:
         json.dumps(value)
     except TypeError as error:
-        raise ParameterError(f"cannot save the parameter {name}={value!r}: expected plain values; name the loss or method by its registered name") from error
+        hint = "expected plain values; name the loss or method by its registered name"
+        raise ParameterError(f"cannot save the parameter {name}={value!r}: {hint}") from error
     return value

@@ -30,6 +30,11 @@ class Target:
     classes: tuple[Array, ...]
     dtype: np.dtype[Any]
 
+    @property
+    def single(self) -> Array | None:
+        """The two values of a single label; ``None`` for several labels."""
+        return self.classes[0] if len(self.classes) == 1 else None
+
     def restore(self, labels: Array) -> Any:
         """Return 0/1 labels (n, q) in the form that Y had."""
         if self.kind in ("csr_array", "csr_matrix"):
@@ -59,6 +64,8 @@ def read_target(Y: Any) -> tuple[Any, Target]:
         matrix = sparse.csr_array(Y)
         LabelIndex.from_labels(matrix)
         return matrix, Target(kind, None, _zero_one(matrix.shape[1]), matrix.dtype)
+    if Y is None:
+        raise DataError("DeepMultiLabelClassifier requires y to be passed, but the target y is None")
     names = tuple(str(name) for name in Y.columns) if hasattr(Y, "columns") else None
     values = np.asarray(Y)
     if values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1):
@@ -80,12 +87,14 @@ def _single(values: Array, names: tuple[str, ...] | None) -> tuple[Array, Target
     if np.issubdtype(flat.dtype, np.floating) and not np.isfinite(flat).all():
         raise DataError("Input y contains NaN or infinity; for one label expected two values")
     what = type_of_target(flat, input_name="y", raise_unknown=True)
-    if what not in ("binary",):
-        raise DataError(f"Unknown label type: {what}. expected binary labels of shape (n, q), or one label with two values")
+    if what != "binary":
+        kinds = "expected labels of shape (n, q), or one label with two values"
+        raise DataError(f"Only binary classification is supported. The type of the target is {what} (Unknown label type: {kinds})")
     classes, coded = np.unique(flat, return_inverse=True)
     if len(classes) < 2:
         if classes.dtype.kind not in "biuf" or classes[0] not in (0, 1):
-            raise DataError(f"Classifier can't train when only one class is present: expected two values of the label, but got only {classes[0]!r}")
+            only = f"expected two values of the label, but got only {classes[0]!r}"
+            raise DataError(f"Classifier can't train when only one class is present: {only}")
         coded, classes = flat.astype(np.intp), np.array([0, 1], dtype=flat.dtype)
     return coded.reshape(-1, 1).astype(np.uint8), Target(kind, names, (classes,), classes.dtype)
 
