@@ -65,8 +65,8 @@ def run_cell(
     selector = build_selector(method, protocol, train, batches_seed)
     setup = time.perf_counter() - building
 
-    plain = method.selector == "random"
-    run = protocol.trainer(type(model), plain=plain, seed=noise_seed, callbacks=callbacks).fit(model, train, selector, valid)
+    trainer = protocol.trainer(type(model), plain=method.selector == "random", seed=noise_seed, callbacks=callbacks)
+    run = trainer.fit(model, train, selector, valid)
 
     held_out = train if valid is None else valid
     cut = Threshold.named(method.threshold).fit(probabilities(model, held_out, protocol), held_out.dataset.Y)
@@ -84,6 +84,7 @@ def run_cell(
         metrics=scores,
         history=run.to_dict()["history"],
         best_epoch=run.best_epoch,
+        training={name: getattr(trainer, name) for name in ("lr", "weight_decay", "warmup_epochs")},
         prepared=parts.description,
         seconds={"train": run.seconds, "select": run.select_seconds, "setup": setup, "total": time.perf_counter() - start},
         environment={**environment(device), "finished": datetime.now(UTC).isoformat(timespec="seconds")},

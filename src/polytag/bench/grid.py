@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -35,16 +36,14 @@ class Grid:
 
         table = Table(title=escape(self.title), caption=escape(self.caption), title_justify="left", caption_justify="left")
         for position, name in enumerate(self.header):
-            numbers = position > 0 and all(_is_number(row[position]) for row in self.rows)
-            table.add_column(escape(name), justify="right" if numbers else "left", no_wrap=position > 0)
+            table.add_column(escape(name), justify="right" if self._holds_numbers(position) else "left", no_wrap=position > 0)
         for r, row in enumerate(self.rows):
             table.add_row(*(f"[bold]{escape(cell)}[/bold]*" if (r, c) in self.marked else escape(cell) for c, cell in enumerate(row)))
         return table
 
     def to_markdown(self) -> str:
         """Return the table as Markdown; marked cells are bold."""
-        numbers = [position > 0 and all(_is_number(row[position]) for row in self.rows) for position in range(len(self.header))]
-        lines = [_line(self.header), _line(["---:" if number else "---" for number in numbers])]
+        lines = [_line(self.header), _line(["---:" if self._holds_numbers(position) else "---" for position in range(len(self.header))])]
         for r, row in enumerate(self.rows):
             lines.append(_line([f"**{cell}**" if (r, c) in self.marked else cell for c, cell in enumerate(row)]))
         caption = f"\n\n{self.caption}" if self.caption else ""
@@ -56,10 +55,14 @@ class Grid:
         csv.writer(text, lineterminator="\n").writerows([self.header, *self.rows])
         return text.getvalue()
 
+    def _holds_numbers(self, position: int) -> bool:
+        cells = [row[position] for row in self.rows]
+        return position > 0 and any(cells) and all(_is_number(cell) for cell in cells)
+
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _is_number(cell: str) -> bool:
-    return not cell or cell == "-" or any(character.isdigit() for character in cell)
+    return not cell or cell == "-" or re.match(r"[+-]?\d", cell) is not None

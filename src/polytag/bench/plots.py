@@ -99,6 +99,8 @@ def _curve(axis: Any, x: Array, values: Array, style: dict[str, Any]) -> None:
 
 
 def _finish(axis: Any, x: str, y: str) -> None:
+    if x == "epoch":
+        axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_xlabel(x, fontsize=11)
     axis.set_ylabel(y, fontsize=11)
     axis.tick_params(labelsize=10)

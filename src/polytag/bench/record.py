@@ -28,6 +28,7 @@ class Record:
         metrics: Every metric on the test rows; NaN where undefined.
         history: One entry an epoch, as in ``polytag.training.Epoch``.
         best_epoch: The epoch whose weights were best on the validation rows.
+        training: Learning rate and weight decay that were used, where the protocol leaves them to the model.
         prepared: What the preparation did.
         seconds: ``train`` (without evaluation), ``select`` (choosing batches and bookkeeping, part of ``train``), ``setup`` (building the
             selector, such as its imbalance weights), ``total``.
@@ -44,6 +45,7 @@ class Record:
     metrics: dict[str, float]
     history: list[dict[str, Any]]
     best_epoch: int | None
+    training: dict[str, Any]
     prepared: dict[str, Any]
     seconds: dict[str, float]
     environment: dict[str, Any]

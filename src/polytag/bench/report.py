@@ -11,7 +11,7 @@ from polytag.bench.grid import Grid
 from polytag.bench.plots import plot_convergence
 from polytag.bench.record import Record
 from polytag.bench.results import Results
-from polytag.bench.spec import Experiment, Protocol
+from polytag.bench.spec import Experiment, Method, Protocol
 from polytag.bench.store import Store, cell_key, write_whole
 from polytag.bench.tables import Published, all_tables, values_csv
 from polytag.errors import MissingExtraError, ResumeError
@@ -111,6 +111,7 @@ def _report(results: Results, tables: list[Grid], plots: list[Path], notes: Sequ
     if plots:
         lines += ["## Convergence", "", *(f"![{plot.stem}]({plot.relative_to(folder).as_posix()})\n" for plot in plots)]
     lines += ["## Protocol", "", _protocol_grid(experiment.protocol).to_markdown()]
+    lines += ["The learning rate and weight decay of each model, where the protocol leaves them open:", "", *_rates(results), ""]
     lines += ["## Data", "", _data_grid(results).to_markdown()]
     lines += ["## Where it ran", "", *_environments(results.records), ""]
     return "\n".join(lines)
@@ -138,6 +139,22 @@ def _switches(protocol: Protocol) -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     return "-" if value is None else json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def _rates(results: Results) -> list[str]:
+    """Say what each model was trained with; a strategy that is trained differently has a line of its own."""
+    lines = []
+    for backbone in results.backbones:
+        found: dict[str, str] = {}
+        for record in results.records:
+            method = Method(**record.method)
+            if method.backbone == backbone:
+                found[method.strategy] = ", ".join(f"{name} {value:g}" for name, value in record.training.items())
+        if len(set(found.values())) == 1:
+            lines.append(f"- {backbone}: {next(iter(found.values()))}")
+        else:
+            lines += [f"- {backbone}, {strategy}: {rates}" for strategy, rates in found.items()]
+    return lines
 
 
 def _data_grid(results: Results) -> Grid:

@@ -77,7 +77,7 @@ def show(folder: Path, published: str | None) -> "Report":
     for remark in [*remarks, *result.notes]:
         typer.echo(f"note: {remark}")
     plots = sum(file.suffix == ".png" for file in result.files)
-    typer.echo(f"Report: {folder / 'report.md'}, with table.md, table.csv, records/ and {plots} plots beside it.")
+    typer.echo(f"Report: {folder / 'report.md'}, with table.md, table.csv, records/ and {plots} plot{'s' * (plots != 1)} beside it.")
     return result
 
 

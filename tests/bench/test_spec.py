@@ -1,0 +1,86 @@
+"""Specifications: presets, labels, identities, and every problem at once."""
+
+import json
+
+import pytest
+
+from polytag.bench import Experiment, Method, Protocol
+from polytag.bench.spec import parameters
+from polytag.errors import ParameterError, PolytagError
+from polytag.models import CLIF, Linear
+
+
+def test_all_problems_of_an_experiment_come_at_once() -> None:
+    with pytest.raises(ParameterError) as caught:
+        Experiment(
+            datasets=["yeasd"],
+            methods=[{"model": "cliv", "selector": "adaptiv"}, {"model": "linear", "selector_params": {"presure": 2}}, {"threshold": "f7"}],
+            protocol={"folds": 1, "epochs": 0, "preset": "clean", "split": {"vlid": 0.1}, "preparation": {"scale": "log"}, "monitor": "auc"},
+            metrics=["macro_acu"],
+        )
+    text = str(caught.value)
+    for expected in ("'yeast'", "'clif'", "'adaptive'", "presure", "f7", "folds: ", "epochs: ", "vlid", "scale='log'", "'auc'", "'macro_auc'"):
+        assert expected in text
+    assert len(text.splitlines()) >= 11
+    assert isinstance(caught.value, PolytagError)
+
+
+def test_problems_name_the_parameters_that_exist() -> None:
+    with pytest.raises(ParameterError, match="did you mean 'pressure'"):
+        Method(model="linear", selector="adaptive", selector_params={"presure": 2})
+    with pytest.raises(ParameterError, match="did you mean 'hidden'"):
+        Method(model="clif", model_params={"hiden": 2})
+    with pytest.raises(ParameterError, match="extra inputs"):
+        Protocol(fold=3)
+    assert "preset" in parameters("model", "clif")
+    assert parameters("selector", "random") >= {"order", "seed"}
+
+
+def test_presets_fill_what_is_not_given() -> None:
+    clean, authors = Protocol(), Protocol(preset="authors-2024", epochs=7, split={"order": 2})
+    assert (clean.epochs, clean.keep, clean.split["valid_from"], clean.preparation["scale_on"]) == (100, "best", "train", "train")
+    assert (authors.epochs, authors.keep, authors.lr, authors.compat, authors.plain_random) == (7, "last", 1e-4, "authors", True)
+    assert (authors.split["valid_from"], authors.split["order"], authors.split["seed"]) == ("test", 2, 42)
+    assert (authors.preparation["min_label_count"], authors.preparation["scale_on"]) == (20, "all")
+
+
+def test_identity_is_json_and_forgets_seeds_and_the_name_of_the_preset() -> None:
+    clean = Protocol(seeds=[0])
+    assert clean.identity() == Protocol(seeds=[3, 4]).identity()
+    assert clean.identity() != Protocol(batch_size=64).identity()
+    assert json.loads(json.dumps(clean.identity())) == clean.identity()
+    assert Protocol(**clean.identity()).identity() == clean.identity()
+    assert Method(model="linear").identity() == {
+        "model": "linear", "selector": "random", "threshold": 0.5, "model_params": {}, "selector_params": {}
+    }  # fmt: skip
+
+
+def test_learning_rate_comes_from_the_model_unless_given() -> None:
+    assert Protocol().trainer(CLIF, plain=False).weight_decay == CLIF.DEFAULTS["weight_decay"]
+    assert Protocol(lr=0.5).trainer(CLIF, plain=True).lr == 0.5
+    authors = Protocol(preset="authors-2024")
+    adaptive, random = authors.trainer(CLIF, plain=False), authors.trainer(CLIF, plain=True)
+    assert (adaptive.weight_decay, adaptive.warmup_epochs) == (1e-4, 3)
+    assert (random.weight_decay, random.warmup_epochs, random.lr) == (0.0, 0.0, 1e-4)
+    assert Protocol(model_preset="adabatch", lr=None).trainer(Linear, plain=False).lr == Linear.DEFAULTS["lr"]
+
+
+def test_grid_crosses_models_and_selectors_and_gives_pressure_to_those_that_have_one() -> None:
+    grid = Experiment.grid(["digits-scenes"], ["linear", "mlp"], ["random", "adaptive"], pressure=4, protocol={"folds": 3, "seeds": [0, 1]})
+    assert [method.strategy for method in grid.methods] == ["random", "adaptive(pressure=4)"] * 2
+    assert [method.backbone for method in grid.methods] == ["linear", "linear", "mlp", "mlp"]
+    cells = list(grid.cells())
+    assert len(cells) == len(set(map(str, cells))) == 4 * 3 * 2
+    assert [cell.method for cell in cells[:4]] == list(grid.methods)
+
+
+def test_equal_methods_and_aliases_count_once() -> None:
+    experiment = Experiment(datasets=["yeast", "Yeast"], methods=[{"model": "linear"}, {"model": "linear", "threshold": 0.5}])
+    assert experiment.datasets == ("yeast",)
+    assert len(experiment.methods) == 1
+
+
+def test_labels_say_what_differs() -> None:
+    method = Method(model="clif", loss="bce", threshold="f1", model_params={"hidden": 8}, selector="hard", selector_params={"pressure": 2})
+    assert method.backbone == "clif(loss=bce, threshold=f1, hidden=8)"
+    assert method.strategy == "hard(pressure=2)"
