@@ -111,7 +111,7 @@ def main() -> None:
     print(f"batch {B}, microseconds a step, torch {torch.__version__}, numpy {np.__version__}, {torch.get_num_threads()} threads")
     growth_head = "vs n=" + args.sizes.split(",")[0]
     print(
-        f"{'n':>9} {'pressure':>8} {'method':>18} {'draw':>8} {'update':>7} {'epoch':>6} {'step':>8} {growth_head:>9} {'multinomial /':>13}"
+        f"{'n':>9} {'pressure':>8} {'method':>18} {'draw':>8} {'update':>7} {'epoch':>5} {'step':>8} {growth_head:>9} {'multinom. /':>12}"
     )
     first: dict[tuple[str, float], float] = {}
     for n in sizes:
@@ -126,9 +126,8 @@ def main() -> None:
             for name, (draw, update, epoch) in lines.items():
                 total = draw + update + epoch
                 growth = total / first.setdefault((name, pressure), total)
-                print(
-                    f"{n:9d} {pressure:8g} {name:>18} {draw:8.0f} {update:7.0f} {epoch:6.0f} {total:8.0f} {growth:9.2f} {base / total:13.2f}"
-                )
+                figures = f"{draw:8.0f} {update:7.0f} {epoch:5.0f} {total:8.0f} {growth:9.2f} {base / total:12.2f}"
+                print(f"{n:9d} {pressure:8g} {name:>18} {figures}")
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ import numpy as np
 
 
 def neighbours(X, k):
-    """Return the k nearest other rows of each row, by (distance, row number)."""
+    """Return the k nearest other rows of each row, by (squared distance to 11 digits, row number)."""
     n = len(X)
     found = []
     for i in range(n):
-        others = sorted((math.fsum((a - b) ** 2 for a, b in zip(X[i], X[m])), m) for m in range(n) if m != i)
+        others = sorted((float(f"{math.fsum((a - b) ** 2 for a, b in zip(X[i], X[m])):.10e}"), m) for m in range(n) if m != i)
         found.append([m for _, m in others[:k]])
     return np.array(found, dtype=int).reshape(n, k)
 
@@ -20,10 +20,12 @@ def imbalance_weights(X, Y, k=5):
     """Return w with all of B and S (specification 2.3)."""
     n, q = Y.shape
     k = min(k, n - 1)
+    if k == 0:
+        return np.ones(n)
     near = neighbours(X, k)
     counts = Y.sum(axis=0)
     ratios = [counts.max() / c for c in counts if c > 0]
-    minority = [j for j in range(q) if counts[j] > 0 and counts.max() / counts[j] > np.mean(ratios)]
+    minority = [j for j in range(q) if counts[j] > 0 and counts.max() / counts[j] > sum(ratios) / len(ratios)]
     B = np.array([[np.mean([Y[m, j] == 0 for m in near[i]]) if Y[i, j] == 1 else 0.0 for j in range(q)] for i in range(n)])
     w = np.ones(n)
     for j in minority:
@@ -99,3 +101,15 @@ def chain_tuples(Y, p, k):
         if chance > 0:
             chances[rows] = chance
     return chances
+
+
+def chi_square(drawn, chances):
+    """Return the chi-square statistic of drawn tuples against their chances, and the 99.9 % limit."""
+    from scipy.stats import chi2
+
+    counts = dict.fromkeys(chances, 0)
+    for rows in drawn:
+        counts[tuple(rows)] += 1  # a tuple that cannot be drawn is a KeyError
+    expected = {rows: chance * len(drawn) for rows, chance in chances.items()}
+    statistic = sum((counts[rows] - e) ** 2 / e for rows, e in expected.items())
+    return statistic, chi2.ppf(0.999, len(chances) - 1)

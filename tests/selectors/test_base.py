@@ -1,0 +1,103 @@
+"""What all selectors share: epochs, the last batch, warm-up, states, refusals."""
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from polytag.errors import DataError, ParameterError, ResumeError
+from polytag.selectors import AdaC, Adaptive, BatchSelector, Hard, Random
+from polytag.selectors.base import shuffled_pass
+
+Y = np.eye(10)
+
+
+class Lowest(BatchSelector):
+    """Always the first rows."""
+
+    def draw(self, k: int) -> Int[Tensor, "k"]:
+        return torch.arange(k)
+
+
+def test_a_selector_needs_only_draw():
+    assert [rows.tolist() for rows in Lowest(Y, 4)] == [[0, 1, 2, 3]] * 3
+
+
+def test_last_batch_is_full_or_the_remainder():
+    assert [len(rows) for rows in Lowest(Y, 4)] == [4, 4, 4]
+    assert [len(rows) for rows in Lowest(Y, 4, last_batch="remainder")] == [4, 4, 2]
+
+
+def test_warmup_passes_then_draws():
+    selector = Lowest(Y, 4, warmup=2, seed=3)
+    for epoch in range(2):
+        assert torch.cat(list(selector)).tolist() == shuffled_pass(10, 3, epoch).tolist()
+    assert next(iter(selector)).tolist() == [0, 1, 2, 3]
+
+
+def test_warmup_of_all_selectors_is_random(rng):
+    x = rng.normal(size=(10, 2))
+    runs = []
+    for cls in (Random, Hard, Adaptive, AdaC):
+        selector = cls(Y, 4, x=x, seed=7)
+        runs.append([rows.tolist() for _ in range(3) for rows in selector])
+    assert all(run == runs[0] for run in runs)
+
+
+def test_sequential_warmup():
+    assert torch.cat(list(Lowest(Y, 4, warmup=1, warmup_order="sequential"))).tolist() == list(range(10))
+    assert torch.cat(list(Random(Y, 4, order="sequential"))).tolist() == list(range(10))
+
+
+def test_passes_differ_from_epoch_to_epoch():
+    assert shuffled_pass(50, 0, 0).tolist() != shuffled_pass(50, 0, 1).tolist()
+
+
+def test_epoch_and_step_say_where_it_is():
+    selector = Lowest(Y, 4)
+    batches = iter(selector)
+    next(batches)
+    assert (selector.epoch, selector.step) == (0, 1)
+    list(batches)
+    assert (selector.epoch, selector.step) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"warmup": -1}, "warmup"),
+        ({"seed": -1}, "seed"),
+        ({"last_batch": "half"}, "last_batch"),
+        ({"warmup_order": "sorted"}, "warmup_order"),
+        ({"on_nonfinite": "ignore"}, "on_nonfinite"),
+    ],
+)
+def test_impossible_parameters(arguments, named):
+    with pytest.raises(ParameterError, match=named):
+        Lowest(Y, **{"batch_size": 4, **arguments})
+
+
+def test_x_of_another_length():
+    with pytest.raises(DataError, match="rows in x"):
+        Lowest(Y, 4, x=np.zeros((9, 2)))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Hard(Y, 4), Adaptive(Y, 4, imbalance_weight=False, pressure=2), Adaptive(Y, 5, imbalance_weight=False), Adaptive(Y, 4, x=Y)],
+)
+def test_state_of_another_selector_is_refused(other):
+    with pytest.raises(ResumeError, match="instead of"):
+        Adaptive(Y, 4, imbalance_weight=False).load_state_dict(other.state_dict())
+
+
+def test_nonfinite_loss_can_count_as_the_largest():
+    for cls in (Hard, Adaptive):
+        selector = cls(Y, 4, on_nonfinite="max", **({} if cls is Hard else {"imbalance_weight": False}))
+        selector.update(torch.arange(10), torch.zeros(10, 10))
+        selector.update(torch.arange(2), torch.tensor([[torch.nan] * 10, [3.0] * 10]))
+        losses = selector.losses if cls is Hard else selector.losses.values
+        assert losses[0] == losses.max() == losses[1]
+        assert losses[2] == pytest.approx(np.log(2))
