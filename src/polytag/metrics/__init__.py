@@ -1,5 +1,13 @@
 """Exact metrics of multi-label prediction: ``evaluate`` for all at once, one function of the same name for each."""
 
+from polytag.metrics.authors import (
+    authors_hamming_loss,
+    authors_macro_auc,
+    authors_macro_f1,
+    authors_micro_f1,
+    authors_one_error,
+    authors_ranking_loss,
+)
 from polytag.metrics.calibration import brier, ece, ece_macro
 from polytag.metrics.evaluate import evaluate
 from polytag.metrics.example import example_f1, example_precision, example_recall, hamming_loss, jaccard, subset_accuracy
@@ -44,6 +52,12 @@ __all__ = [
     "Metric",
     "Outcome",
     "accuracy",
+    "authors_hamming_loss",
+    "authors_macro_auc",
+    "authors_macro_f1",
+    "authors_micro_f1",
+    "authors_one_error",
+    "authors_ranking_loss",
     "brier",
     "coverage",
     "coverage_error",

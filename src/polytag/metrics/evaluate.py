@@ -1,7 +1,6 @@
 """All metrics in one call, each ranking made once."""
 
 from collections.abc import Sequence
-from inspect import signature
 from typing import Any
 
 from polytag.errors import ParameterError
@@ -66,7 +65,7 @@ def evaluate(
         undefined: What 0/0 counts for (a label without positives has no AUC, one never true nor predicted no F1): left out of the mean,
             0, 1, or NaN for the whole metric. ``"zero"`` is what scikit-learn does for F1, precision, recall and Jaccard.
         k: The k of ``precision_at_k``, ``recall_at_k``, ``ndcg_at_k``, ``psp_at_k``.
-        metrics: Names of the metrics to compute; ``None`` for all that the given arrays allow.
+        metrics: Names of the metrics to compute (``precision_at_k`` stands for every k); ``None`` for all that the given arrays allow.
         train_labels: Labels of the training rows, for the label propensities of ``psp_at_k``; ``None`` takes Y.
         bins: Bins of the calibration errors.
 
@@ -85,13 +84,13 @@ def evaluate(
         (0.5556, 0.25, 0.5)
     """
     outcome = Y if isinstance(Y, Outcome) else Outcome(Y, scores, labels, threshold=threshold)
-    chosen = _choose(outcome, k) if metrics is None else [find(name) for name in metrics]
+    chosen = _choose(outcome, k) if metrics is None else [find(name) for name in _expand(metrics, k)]
     problems = [problem for problem in (_missing(outcome, one) for one in chosen) if problem]
     if problems:
         raise ParameterError("; ".join(problems))
-    outcome.window = max([outcome.window, *(int(size) for size in k)])
+    outcome.window = max([outcome.window, *(int(size) + 1 for size in k)])
     given = {"undefined": undefined, "train_labels": train_labels, "bins": bins}
-    return {one.name: one(outcome, **{key: value for key, value in given.items() if key in signature(one).parameters}) for one in chosen}
+    return {one.name: one(outcome, **{key: value for key, value in given.items() if key in one.options}) for one in chosen}
 
 
 def _choose(outcome: Outcome, k: Sequence[int]) -> list[Metric[...]]:
@@ -101,6 +100,12 @@ def _choose(outcome: Outcome, k: Sequence[int]) -> list[Metric[...]]:
     if outcome.has_probabilities:
         names += CALIBRATION
     return [find(name) for name in names]
+
+
+def _expand(names: Sequence[str], k: Sequence[int]) -> list[str]:
+    """Write out ``precision_at_k`` and its kin for every k."""
+    general = {f"{one}_at_k": [f"{one}_at_{size}" for size in k] for one in AT_K}
+    return [single for name in names for single in general.get(name, [name])]
 
 
 def _missing(outcome: Outcome, one: Metric[...]) -> str:

@@ -1,5 +1,6 @@
 """Truth beside prediction: the one object from which every metric reads, so that each ranking is made once."""
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple, Self, TypeVar
@@ -51,7 +52,7 @@ class Outcome:
         self._labels = labels
         self._threshold = None if threshold is None else read_threshold(threshold, shape[1])
         self._memory: dict[Any, Any] = {}
-        self.window = 5
+        self.window = 6
         if labels is not None and tuple(labels.shape if hasattr(labels, "shape") else np.shape(labels)) != shape:
             raise ParameterError(f"expected predicted labels of the shape of Y, {shape}, but got {np.shape(labels)}")
 
@@ -59,6 +60,13 @@ class Outcome:
     def of(cls, Y: Any, scores: ArrayLike | None = None, labels: ArrayLike | None = None) -> Self:
         """Return Y itself if it is an outcome already, otherwise the outcome of these arrays."""
         return Y if isinstance(Y, cls) else cls(Y, scores, labels)
+
+    def cut_at(self, threshold: Any) -> "Outcome":
+        """Return the same truth and scores with the label sets ``score > threshold``."""
+        other = copy.copy(self)
+        other._labels, other._threshold, other._memory = None, read_threshold(threshold, self.cells.q), {}
+        other.__dict__.pop("sets", None)
+        return other
 
     @property
     def has_scores(self) -> bool:

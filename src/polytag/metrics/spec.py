@@ -1,6 +1,7 @@
 """What a metric is: a function of truth and prediction that knows its range, its better end, and what it needs to see."""
 
 import functools
+import inspect
 import re
 from collections.abc import Callable
 from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeAlias
@@ -13,6 +14,8 @@ from polytag.types import Array
 
 P = ParamSpec("P")
 Undefined: TypeAlias = Literal["skip", "zero", "one", "nan"]
+Needs: TypeAlias = Literal["scores", "labels", "probabilities"]
+Direction: TypeAlias = Literal["min", "max"]
 _FILL = {"zero": 0.0, "one": 1.0, "nan": np.nan}
 
 
@@ -38,6 +41,7 @@ class Metric(Generic[P]):
         needs: ``"scores"``, ``"labels"`` (label sets) or ``"probabilities"``.
         range: Smallest and largest possible value.
         direction: ``"max"`` if more is better, ``"min"`` if less is.
+        options: Names of the parameters that may still be given.
 
     Example:
         >>> from polytag import metrics
@@ -47,11 +51,18 @@ class Metric(Generic[P]):
         Detail(value=1.0, terms=array([ 1., nan]), used=1)
     """
 
-    def __init__(self, function: Callable[P, Detail | float], name: str, needs: str, range: tuple[float, float], direction: str) -> None:
+    def __init__(
+        self, function: Callable[P, Detail | float], name: str, needs: Needs, range: tuple[float, float], direction: Direction
+    ) -> None:
         self.name, self.needs, self.range, self.direction = name, needs, range, direction
         self._function = function
+        self.options = frozenset(inspect.signature(function).parameters) - frozenset(getattr(function, "keywords", ()))
         functools.update_wrapper(self, function)
-        self.__qualname__ = name
+        self.__name__ = self.__qualname__ = name
+
+    def __reduce__(self) -> tuple[Callable[[str], "Metric[...]"], tuple[str]]:
+        """Pickle by name."""
+        return find, (self.name,)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> float:
         """Return the value."""
@@ -70,9 +81,9 @@ class Metric(Generic[P]):
 def metric(
     name: str,
     *,
-    needs: Literal["scores", "labels", "probabilities"],
+    needs: Needs,
     range: tuple[float, float] = (0.0, 1.0),
-    direction: Literal["min", "max"] = "max",
+    direction: Direction = "max",
 ) -> Callable[[Callable[P, Detail | float]], Metric[P]]:
     """Return a decorator that makes a function a metric and registers it, so that ``evaluate(metrics=[name])`` knows it.
 
@@ -98,6 +109,21 @@ def metric(
         return registry.register("metric", name)(Metric(function, name, needs, range, direction))
 
     return make
+
+
+def variant(name: str, general: Metric[...], doc: str, **fixed: Any) -> Metric[...]:
+    """Register a metric with some of its parameters fixed under a name of its own.
+
+    Args:
+        name: Key in ``evaluate``.
+        general: The metric.
+        doc: What the variant is for, one line.
+        **fixed: The parameters and their values.
+    """
+    function = functools.partial(general.terms, **fixed)
+    function.__doc__ = doc
+    function.__module__ = general.__module__
+    return metric(name, needs=general.needs, range=general.range, direction=general.direction)(function)
 
 
 def find(name: str) -> Metric[...]:

@@ -1,6 +1,5 @@
 """The k highest labels of each instance: precision, recall, nDCG and propensity-scored precision at k."""
 
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy as np
 from polytag.errors import ParameterError
 from polytag.metrics.cells import Cells
 from polytag.metrics.outcome import Outcome
-from polytag.metrics.spec import Detail, Metric, Undefined, mean_of, metric, quotient
+from polytag.metrics.spec import Detail, Metric, Undefined, mean_of, metric, quotient, variant
 from polytag.types import Array, ArrayLike
 
 
@@ -30,22 +29,21 @@ def hits(outcome: Outcome, k: int) -> Hits:
 
 
 def _find_hits(outcome: Outcome, k: int) -> Hits:
-    cells, window = outcome.cells, outcome.window_of(k)
-    candidates = np.flatnonzero(outcome.found >= window[cells.rows, 0])
+    cells, window = outcome.cells, outcome.window_of(k + 1)  # one more than k shows whether the last of the k is tied with the next
+    candidates = np.flatnonzero(outcome.found >= window[cells.rows, max(0, window.shape[1] - k)])
     rows, own = cells.rows[candidates], outcome.found[candidates]
     higher, equal = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.int64)
     for column in window.T:
         higher += column[rows] > own
         equal += column[rows] == own
-    # A score equal to the lowest in the window may have more equals outside of it.
-    tied = (equal > 1) | ((own == window[rows, 0]) & (window.shape[1] < cells.row_known[rows]))
+    tied = equal > 1
     ranks = higher
-    ranks[tied] = _stable_ranks(outcome, rows[tied], cells.columns[candidates[tied]])
+    ranks[tied] = stable_ranks(outcome, rows[tied], cells.columns[candidates[tied]])
     inside = ranks < k
     return Hits(candidates[inside], ranks[inside])
 
 
-def _stable_ranks(outcome: Outcome, rows: Array, columns: Array) -> Array:
+def stable_ranks(outcome: Outcome, rows: Array, columns: Array) -> Array:
     """Rank cells (rows ascending) within their instances by falling score, then rising label number; unknown cells come last."""
     ranks = np.empty(len(rows), dtype=np.int64)
     q, cells = outcome.cells.q, outcome.cells
@@ -72,7 +70,7 @@ def _prepare(Y: Any, scores: ArrayLike | None, k: int) -> Outcome:
     if isinstance(Y, Outcome):
         return Y
     outcome = Outcome(Y, scores)
-    outcome.window = max(1, int(k))
+    outcome.window = max(1, int(k)) + 1
     return outcome
 
 
@@ -200,11 +198,8 @@ def inverse_propensities(counts: Array, n: int, a: float = 0.55, b: float = 1.5)
 
 def _at(general: Metric[...], k: int) -> Metric[...]:
     """Give the metric at one k its own name."""
-    name = f"{general.name.removesuffix('_k')}_{k}"
-    fixed = functools.partial(general.terms, k=k)
-    fixed.__doc__ = f"``{general.name}`` with k = {k}. {(general.__doc__ or '').splitlines()[0]}"
-    fixed.__module__ = __name__
-    return metric(name, needs="scores")(fixed)
+    first = (general.__doc__ or "").splitlines()[0]
+    return variant(f"{general.name.removesuffix('_k')}_{k}", general, f"``{general.name}`` with k = {k}. {first}", k=k)
 
 
 precision_at_1, precision_at_3, precision_at_5 = (_at(precision_at_k, k) for k in (1, 3, 5))
