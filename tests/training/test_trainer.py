@@ -170,9 +170,9 @@ def test_survives_being_killed_at_a_random_step(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     table = make_table()
     Trainer(epochs=1).fit(Linear.from_data(table), table, make_selector("random", table), resume=tmp_path / "run")
-    with pytest.raises(ResumeError, match="belongs to another run.*selector"):
+    with pytest.raises(ResumeError, match=r"belongs to another run.*selector"):
         Trainer(epochs=2).fit(Linear.from_data(table), table, make_selector("hard", table), resume=tmp_path / "run")
-    with pytest.raises(ResumeError, match="belongs to another run.*lr"):
+    with pytest.raises(ResumeError, match=r"belongs to another run.*lr"):
         Trainer(epochs=2, lr=0.5).fit(Linear.from_data(table), table, make_selector("random", table), resume=tmp_path / "run")
 
 

@@ -23,7 +23,7 @@ from polytag.training import Callback, ProgressBar, Trainer, predict
 from polytag.types import Array, ArrayLike
 
 
-class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):
+class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A deep network for many labels, trained on batches of your choice, as a scikit-learn classifier.
 
     Args:
@@ -130,13 +130,13 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
         labels, self._target = read_target(Y)
         if labels.shape[0] != X.shape[0]:
-            rows = f"{X.shape[0]} and {labels.shape[0]}"
-            raise DataError(f"expected as many rows in X as in Y, but found input variables with inconsistent numbers of samples: {rows}")
+            counts = f"{X.shape[0]} and {labels.shape[0]}"
+            raise DataError(f"expected as many rows in X as in Y, but found input variables with inconsistent numbers of samples: {counts}")
         names = self._target.names or ()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         data = Dataset(X, labels, label_names=names)
         rows, held_out = self._split(data, seed)
-        self._scaler = Scaler.fit(data.take(rows).X, self.scale)
+        self._scaler = Scaler.fit(data.take(rows).X, self.scale)  # type: ignore[arg-type]  (checked there)
         train, valid = self._table(data.take(rows)), None if held_out is None else self._table(data.take(held_out))
         loss = self.loss if isinstance(self.loss, Loss) else registry.get("loss", self.loss)()
         self.model_ = model_class.from_data(train, seed=seed, loss=loss, **(self.model_params or {}))
@@ -184,7 +184,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ResumeError: The file is damaged or holds something else.
         """
-        return saving.load(cls, Path(path))
+        return saving.load(cls, Path(path))  # type: ignore[no-any-return]
 
     def _split(self, data: Dataset, seed: int) -> tuple[Array, Array | None]:
         """Return training and validation rows."""

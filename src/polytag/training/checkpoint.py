@@ -49,13 +49,16 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises:
         ResumeError: The file is damaged, or is not a checkpoint.
+        FileNotFoundError: There is no such file.
     """
     try:
         with safe_open(path, framework="pt") as file:
             plain = json.loads((file.metadata() or {})["state"])
-            return _nested(plain, "", {key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118  (not a dict)  # type: ignore[no-any-return]
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
+    except (SafetensorError, KeyError, ValueError) as error:
         raise ResumeError(f"expected a checkpoint in {path}, but it cannot be read ({error}); delete it to start anew") from error
+    state: dict[str, Any] = _nested(plain, "", tensors)
+    return state
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:

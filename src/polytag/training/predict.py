@@ -45,7 +45,7 @@ def score(model: MultiLabelModel, table: Table, metric: str, *, batch_size: int 
     logits = predict(model, table, batch_size=batch_size, precision=precision)
     if metric == "loss":
         bce, known, total = BCE(), 0, 0.0
-        for batch, block in zip(table.blocks(batch_size), logits.split(batch_size)):
+        for batch, block in zip(table.blocks(batch_size), torch.split(logits, batch_size)):
             cells = int((~batch.y.isnan()).sum())
             known, total = known + cells, total + float(bce(block.double(), batch.y.cpu().double())) * cells
         return total / max(known, 1)
