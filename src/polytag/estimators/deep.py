@@ -136,7 +136,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         data = Dataset(X, labels, label_names=names)
         rows, held_out = self._split(data, seed)
-        self._scaler = Scaler.fit(data.take(rows).X, self.scale)  # type: ignore[arg-type]  (checked there)
+        self._scaler = Scaler.fit(data.take(rows).X, self.scale)  # type: ignore[arg-type]
         train, valid = self._table(data.take(rows)), None if held_out is None else self._table(data.take(held_out))
         loss = self.loss if isinstance(self.loss, Loss) else registry.get("loss", self.loss)()
         self.model_ = model_class.from_data(train, seed=seed, loss=loss, **(self.model_params or {}))
