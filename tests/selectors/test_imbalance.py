@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from tests.reference import selectors as reference
 
+import polytag
 from polytag.data.labels import LabelIndex
 from polytag.data.stats import minority_labels
 from polytag.errors import DataError, ParameterError
@@ -67,3 +68,17 @@ def test_refusals():
         imbalance_weights(X, Y, 0)
     with pytest.raises(DataError, match="rows"):
         imbalance_weights(X[:-1], Y)
+
+
+@pytest.mark.data
+def test_cal500_as_measured_for_the_specification(real_data, monkeypatch):
+    monkeypatch.setenv("POLYTAG_DATA", str(real_data))
+    data = polytag.load_dataset("cal500")
+    x, y = np.asarray(data.X, dtype=float), data.Y.toarray() if sparse.issparse(data.Y) else data.Y
+    x = (x - x.min(axis=0)) / np.maximum(np.ptp(x, axis=0), 1e-12)
+    w = imbalance_weights(x, y, 5)
+    assert len(minority_labels(y.sum(axis=0))) == 60
+    assert w.sum() - len(w) == pytest.approx(38)
+    assert (round(w.mean(), 3), round(w.max(), 3), np.median(w)) == (1.076, 3.0, 1.0)
+    w = imbalance_weights(x, y[:, y.sum(axis=0) > 20], 5)
+    assert (round(np.median(w), 3), round(w.mean(), 3), round(w.max(), 2)) == (1.043, 1.09, 1.92)
