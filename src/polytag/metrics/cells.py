@@ -134,5 +134,5 @@ def _sort_out(values: Array, what: str) -> tuple[Array, Array]:
     nans = np.flatnonzero(values != values)
     odd = (values != 0) & (values != 1) & (values == values)
     if odd.any():
-        raise DataError(f"expected 0, 1 or NaN (unknown) in {what}, but got {values[odd][0]!r}")
+        raise DataError(f"expected 0, 1 or NaN (unknown) in {what}, but got {values[odd][0].item()!r}")
     return ones, nans

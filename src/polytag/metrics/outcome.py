@@ -250,5 +250,5 @@ def _as_bool(labels: Array) -> Array:
     chosen = np.asarray(labels == 1)
     if np.count_nonzero(chosen) + np.count_nonzero(labels == 0) != labels.size:
         odd = labels[(labels != 0) & (labels != 1)]
-        raise ParameterError(f"expected predicted labels that are 0 or 1, but got {odd.flat[0]!r}; pass scores as scores, with threshold=")
+        raise ParameterError(f"expected predicted labels that are 0 or 1, but got {odd.flat[0].item()!r}; pass scores as scores, with threshold=")
     return chosen

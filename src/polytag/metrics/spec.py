@@ -120,7 +120,7 @@ def variant(name: str, general: Metric[...], doc: str, **fixed: Any) -> Metric[.
         doc: What the variant is for, one line.
         **fixed: The parameters and their values.
     """
-    function = functools.partial(general.terms, **fixed)
+    function = functools.partial(general._function, **fixed)
     function.__doc__ = doc
     function.__module__ = general.__module__
     return metric(name, needs=general.needs, range=general.range, direction=general.direction)(function)
@@ -137,7 +137,7 @@ def find(name: str) -> Metric[...]:
         found: Metric[...] = registry.get("metric", name)
         return found
     general: Metric[...] = registry.get("metric", f"{at[1]}_at_k")
-    return Metric(functools.partial(general.terms, k=int(at[2])), name, general.needs, general.range, general.direction)
+    return Metric(functools.partial(general._function, k=int(at[2])), name, general.needs, general.range, general.direction)
 
 
 def direction(name: str) -> str:
