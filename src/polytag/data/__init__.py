@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from polytag.data.labels import LabelIndex
     from polytag.data.prepare import PRESETS, Preparation, Prepared, PreparedSplit
     from polytag.data.readers.arff import read_arff
+    from polytag.data.readers.frame import read_table
+    from polytag.data.readers.libsvm import read_libsvm
     from polytag.data.readers.mat import read_mat
     from polytag.data.scale import Scaler
     from polytag.data.splits import IterativeStratifiedKFold, Split, holdout, kfold
@@ -28,7 +30,9 @@ _HOMES = {
     "Split": "polytag.data.splits",
     "Table": "polytag.data.table",
     "read_arff": "polytag.data.readers.arff",
+    "read_libsvm": "polytag.data.readers.libsvm",
     "read_mat": "polytag.data.readers.mat",
+    "read_table": "polytag.data.readers.frame",
     "holdout": "polytag.data.splits",
     "kfold": "polytag.data.splits",
     "load_digits_scenes": "polytag.data.digits",
@@ -53,5 +57,7 @@ __all__ = [
     "load_digits_scenes",
     "make_multilabel",
     "read_arff",
+    "read_libsvm",
     "read_mat",
+    "read_table",
 ]

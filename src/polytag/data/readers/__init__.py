@@ -1,7 +1,9 @@
 """Readers of the field's file formats; each returns a ``Dataset`` or raises a ``ReadError`` that names file and line."""
 
 from polytag.data.readers.arff import read_arff
+from polytag.data.readers.frame import read_table
+from polytag.data.readers.libsvm import read_libsvm
 from polytag.data.readers.mat import read_mat
 from polytag.data.readers.xml_labels import read_xml_labels
 
-__all__ = ["read_arff", "read_mat", "read_xml_labels"]
+__all__ = ["read_arff", "read_libsvm", "read_mat", "read_table", "read_xml_labels"]

@@ -10,6 +10,7 @@ from polytag.data.readers.arff_plan import make_plan
 from polytag.data.readers.arff_rows import RowParser
 from polytag.data.readers.arff_sparse import SparseRows
 from polytag.data.readers.label_choice import LabelChoice, label_columns
+from polytag.data.readers.source import line_ends
 
 
 def read_arff(path: str | Path, labels: LabelChoice = None, *, drop: Sequence[str] = (), name: str = "") -> Dataset:
@@ -57,7 +58,7 @@ def read_arff(path: str | Path, labels: LabelChoice = None, *, drop: Sequence[st
                 collected = SparseRows(plan, rows) if first[1][0] == "{" else DenseRows(plan, rows)
         if collected is not None:
             collected.add(block, line)
-        line += block.count(b"\n")
+        line += line_ends(block)
     X, Y = (collected or DenseRows(plan, rows)).result()
     return Dataset(X, Y, plan.feature_names, plan.label_names, name or _stem(path))
 

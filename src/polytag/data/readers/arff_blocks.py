@@ -8,10 +8,10 @@ from polytag.data.readers.arff_plan import DROPPED, LABEL, Plan
 from polytag.data.readers.decimals import PAD, IrregularError, as_words, decimals, integers
 from polytag.types import Array
 
-_BLANK_LINES = re.compile(rb"\n\s*\n")
-_SPACED = re.compile(rb"[ \t]*([{},\n])[ \t]*")
+_BLANKS = re.compile(rb"[ \t]{2,}|\t")
+_BLANK_LINES = re.compile(rb"\n(?: ?\n)+")
+_SPACED = re.compile(rb" ?([{},\n]) ?")
 _TWO_VALUED = {"0": 0.0, "1": 1.0}
-_EXACT_ONLY = (b"'", b'"', b"%", b"\\")
 
 
 class BlockParser:
@@ -27,7 +27,9 @@ class BlockParser:
         self.plan = plan
         used = plan.role != DROPPED
         nominal = np.array([codes is not None for codes in plan.codes])
-        self._digit = np.array([codes is not None and codes.keys() == _TWO_VALUED.keys() and codes == _TWO_VALUED for codes in plan.codes])
+        two_valued = {id(codes) for codes in {id(codes): codes for codes in plan.codes}.values() if codes == _TWO_VALUED}
+        self._digit = np.array([id(codes) in two_valued for codes in plan.codes])
+        self._mixed = not self._digit.all()
         self._worded = used & nominal & ~self._digit
         self._number = np.flatnonzero(used & ~nominal)
         self._number_labels = used & ~nominal & (plan.role == LABEL)
@@ -37,12 +39,38 @@ class BlockParser:
         """Return the numbers of a block of dense rows, shape (b, m).
 
         Raises:
-            IrregularError: Quotes, comments, odd spacing or an error; the exact parser must read the block.
+            IrregularError: Quotes, comments or an error; the exact parser must read the block.
         """
-        text = PAD + _regular(block, spaced=False)
+        block = _plain(block)
+        try:
+            return self._dense(block)
+        except IrregularError:
+            tidy = _without_blanks(_tidy(block))
+            if tidy == block:
+                raise
+        return self._dense(tidy)
+
+    def sparse(self, block: bytes) -> tuple[Array, Array, Array]:
+        """Return for a block of sparse rows the cells of each row, and for each cell its attribute and value.
+
+        Raises:
+            IrregularError: Quotes, comments, unsorted indices or an error; the exact parser must read the block.
+        """
+        block = _plain(block)
+        try:
+            return self._sparse(block)
+        except IrregularError:
+            tidy = _SPACED.sub(rb"\1", _tidy(block))
+            if tidy == block:
+                raise
+        return self._sparse(tidy)
+
+    def _dense(self, body: bytes) -> Array:
+        text = PAD + body
         m, cells = len(self.plan.attributes), np.frombuffer(text, np.uint8)
-        ends = np.flatnonzero((cells == 44) | (cells == 10))
-        rows = text.count(b"\n")
+        newline = cells == 10
+        ends = np.flatnonzero((cells == 44) | newline)
+        rows = np.count_nonzero(newline)
         if len(ends) != rows * m or not (cells[ends[m - 1 :: m]] == 10).all():
             raise IrregularError
         starts = np.concatenate([[len(PAD)], ends[:-1] + 1])
@@ -63,51 +91,39 @@ class BlockParser:
         self._check_labels(values[:, self._number_labels])
         return values
 
-    def sparse(self, block: bytes) -> tuple[Array, Array, Array]:
-        """Return for a block of sparse rows the cells of each row, and for each cell its attribute and value.
-
-        Raises:
-            IrregularError: Quotes, comments, odd spacing, unsorted indices or an error; the exact parser must read the block.
-        """
-        try:
-            return self._sparse(_regular(block, spaced=True))
-        except IrregularError:
-            if b", " not in block and b"{ " not in block and b"\t" not in block:
-                raise
-        tidy = _SPACED.sub(rb"\1", _regular(block, spaced=True).replace(b"\t", b" "))
-        return self._sparse(re.sub(rb" +", b" ", tidy))
-
     def _sparse(self, body: bytes) -> tuple[Array, Array, Array]:
         text = PAD.replace(b" ", b"\n") + body
         cells = np.frombuffer(text, np.uint8)
         lines = np.flatnonzero(cells == 10)[len(PAD) - 1 :]
         rows = len(lines) - 1
-        closed = text.count(b"}") == rows and (cells[lines[1:] - 1] == 125).all()
-        if not closed or text.count(b"{") != rows or not (cells[lines[:-1] + 1] == 123).all():
+        closing = cells == 125
+        closed = np.count_nonzero(closing) == rows and (cells[lines[1:] - 1] == 125).all()
+        if not closed or np.count_nonzero(cells == 123) != rows or not (cells[lines[:-1] + 1] == 123).all():
             raise IrregularError
-        ends = np.flatnonzero((cells == 44) | (cells == 125))
+        ends = np.flatnonzero((cells == 44) | closing)
         spaces = np.flatnonzero(cells == 32)
-        last = cells[ends] == 125
+        stops = np.searchsorted(ends, lines[1:])
+        sizes = np.diff(stops, prepend=0)
         starts = np.empty_like(ends)
         starts[:1] = lines[0] + 2
         starts[1:] = ends[:-1] + 1
-        starts[1:][last[:-1]] += 2
-        stops = np.flatnonzero(last) + 1
-        sizes = np.diff(stops, prepend=0)
-        empty = last & (cells[ends - 1] == 123)
+        starts[stops[:-1]] += 2
+        empty = cells[lines[1:] - 2] == 123
         if empty.any():
-            sizes -= empty[stops - 1]
-            starts, ends = starts[~empty], ends[~empty]
+            sizes -= empty
+            named = np.ones(len(ends), dtype=bool)
+            named[stops[empty] - 1] = False
+            starts, ends = starts[named], ends[named]
         if len(spaces) != len(ends) or (spaces <= starts).any() or (spaces + 1 >= ends).any():
             raise IrregularError
         words = as_words(text)
-        attributes = integers(words, spaces, spaces - starts).astype(np.int32)
+        attributes = integers(words, spaces, spaces - starts)
         self._check_order(attributes, np.cumsum(sizes))
         return sizes, attributes, self._values(text, words, attributes, spaces + 1, ends)
 
     def _values(self, text: bytes, words: Array, attributes: Array, starts: Array, ends: Array) -> Array:
         """Return the value of each cell of sparse rows."""
-        digit = self._digit[attributes]
+        digit = self._digit[attributes] if self._mixed else np.ones(len(attributes), bool)
         if digit.all():
             return _digits(np.frombuffer(text, np.uint8), starts, ends - starts)
         values = np.zeros(len(attributes))
@@ -144,25 +160,24 @@ class BlockParser:
             raise IrregularError
 
 
-def _regular(block: bytes, spaced: bool) -> bytes:
-    """Return a block without blank lines and carriage returns (and, unless ``spaced``, without blanks round the values)."""
-    if any(mark in block for mark in _EXACT_ONLY):
+def _plain(block: bytes) -> bytes:
+    """Return a block with plain line ends; leave quotes, escapes and comments to the exact parser."""
+    if b"'" in block or b'"' in block or b"%" in block or b"\\" in block:
         raise IrregularError
-    if b"\r" in block:
-        block = block.replace(b"\r\n", b"\n")
-    if not spaced and (b" " in block or b"\t" in block):
-        block = _without_blanks(block)
-    if b"\n\n" in block or block[:1] == b"\n" or block[:1].isspace():
-        block = _BLANK_LINES.sub(b"\n", block).lstrip()
-    return block
+    return block.replace(b"\r\n", b"\n") if b"\r" in block else block
+
+
+def _tidy(block: bytes) -> bytes:
+    """Return a block with single blanks and no blank lines."""
+    return _BLANK_LINES.sub(b"\n", _BLANKS.sub(b" ", block)).lstrip(b" \n")
 
 
 def _without_blanks(block: bytes) -> bytes:
     """Delete blanks; an inner one would glue two values together and is refused."""
     cells = np.frombuffer(block, np.uint8)
-    gap = (cells == 32) | (cells == 9) | (cells == 44) | (cells == 10)
+    gap = (cells == 32) | (cells == 44) | (cells == 10)
     tokens = int((~gap[1:] & gap[:-1]).sum()) + int(not gap[0])
-    tight = block.translate(None, b" \t")
+    tight = block.replace(b" ", b"")
     cells = np.frombuffer(tight, np.uint8)
     gap = (cells == 44) | (cells == 10)
     if tokens != int((~gap[1:] & gap[:-1]).sum()) + int(not gap[0]):
@@ -176,6 +191,6 @@ def _digits(cells: Array, starts: Array, sizes: Array) -> Array:
     unknown = first == 63
     if not ((sizes == 1) & ((first == 48) | (first == 49) | unknown)).all():
         raise IrregularError
-    values = first.astype(np.float64) - 48.0
+    values: Array = np.subtract(first, 48.0, dtype=np.float64)
     values[unknown] = np.nan
     return values

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from polytag.data.readers.source import blocks, decoded
+from polytag.data.readers.source import blocks, decoded, line_ends
 from polytag.errors import ReadError
 
 _DATA = re.compile(rb"^[ \t]*@data[ \t\r]*(?:%[^\n]*)?\n", re.IGNORECASE | re.MULTILINE)
@@ -47,7 +47,7 @@ def open_arff(path: Path) -> tuple[Header, Iterator[bytes]]:
         found = _DATA.search(block)
         if found:
             raw = b"".join([*gathered, block[: found.start()]])
-            return _parse(path, raw, raw.count(b"\n") + 2), _after(block[found.end() :], source)
+            return _parse(path, raw, line_ends(raw) + 2), _after(block[found.end() :], source)
         gathered.append(block)
         if len(gathered) == 1 and not _starts_like_arff(block):
             break

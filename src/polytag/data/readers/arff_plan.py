@@ -46,33 +46,38 @@ def make_plan(path: Path, header: Header, labels: Sequence[int], drop: Sequence[
         ReadError: A dropped name does not exist or is a label, a label is not binary, or a kept attribute is text or a date.
     """
     m = len(header.attributes)
-    role, column, default = np.full(m, FEATURE, np.uint8), np.zeros(m, np.int32), np.zeros(m)
-    role[list(labels)] = LABEL
-    role[_dropped(path, header, labels, drop)] = DROPPED
+    role, column, default = [FEATURE] * m, [0] * m, [0.0] * m
+    for j in labels:
+        role[j] = LABEL
+    for j in _dropped(path, header, labels, drop):
+        role[j] = DROPPED
     codes: list[dict[str, float] | None] = [None] * m
     known: dict[tuple[str, ...], tuple[dict[str, float], bool]] = {}
-    names: tuple[list[str], list[str]] = ([], [])
+    feature_names: list[str] = []
+    label_names: list[str] = []
     for j, attribute in enumerate(header.attributes):
         if role[j] == DROPPED:
             continue
         if attribute.kind == "nominal":
             if attribute.categories not in known:
-                known[attribute.categories] = _codes(attribute.categories)
+                known[attribute.categories] = number_codes(attribute.categories)
             numbers, binary = known[attribute.categories]
             codes[j], default[j] = numbers, numbers[attribute.categories[0]]
-            if not binary and role[j] == FEATURE:
-                role[j] = ONE_HOT
-        _check(path, attribute, role[j], codes[j])
-        into = names[int(role[j] == LABEL)]
+            if not binary:
+                role[j] = _one_hot(path, attribute, role[j])
+        elif attribute.kind != "number":
+            _refuse(path, attribute)
+        into = label_names if role[j] == LABEL else feature_names
         column[j] = len(into)
         if role[j] == ONE_HOT:
             into.extend(f"{attribute.name}={category}" for category in attribute.categories)
         else:
             into.append(attribute.name)
-    return Plan(header.attributes, role, column, codes, default, *names)
+    arrays = np.array(role, np.uint8), np.array(column, np.int32), codes, np.array(default)
+    return Plan(header.attributes, *arrays, feature_names, label_names)
 
 
-def _codes(categories: tuple[str, ...]) -> tuple[dict[str, float], bool]:
+def number_codes(categories: tuple[str, ...]) -> tuple[dict[str, float], bool]:
     """Return the numbers of the categories and whether they are 0 and 1 in disguise."""
     lower = [category.lower() for category in categories]
     for pair in _PAIRS:
@@ -83,17 +88,16 @@ def _codes(categories: tuple[str, ...]) -> tuple[dict[str, float], bool]:
     return {category: float(k) for k, category in enumerate(categories)}, False
 
 
-def _check(path: Path, attribute: Attribute, role: int, codes: dict[str, float] | None) -> None:
-    if attribute.kind in ("string", "date"):
-        raise ReadError(
-            path,
-            attribute.line,
-            f"a numeric or nominal attribute (pass drop=[{attribute.name!r}] to leave this one out)",
-            f"{attribute.name!r} of type {attribute.kind}",
-        )
-    if role == LABEL and codes is not None and not _codes(attribute.categories)[1]:
+def _one_hot(path: Path, attribute: Attribute, role: int) -> int:
+    if role == LABEL:
         shown = ",".join(attribute.categories)
         raise ReadError(path, attribute.line, f"a binary label {{0,1}} (non-binary label {attribute.name!r})", f"{{{shown[:60]}}}")
+    return ONE_HOT
+
+
+def _refuse(path: Path, attribute: Attribute) -> None:
+    expected = f"a numeric or nominal attribute (pass drop=[{attribute.name!r}] to leave this one out)"
+    raise ReadError(path, attribute.line, expected, f"{attribute.name!r} of type {attribute.kind}")
 
 
 def _dropped(path: Path, header: Header, labels: Sequence[int], drop: Sequence[str]) -> list[int]:

@@ -3,11 +3,11 @@
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from polytag.data.readers.arff_blocks import BlockParser
 from polytag.data.readers.arff_plan import DROPPED, FEATURE, LABEL, ONE_HOT, Plan
 from polytag.data.readers.arff_rows import RowParser
+from polytag.data.readers.cell_blocks import CellBlocks
 from polytag.data.readers.decimals import IrregularError
 from polytag.types import Array
 
@@ -27,8 +27,10 @@ class SparseRows:
     def __init__(self, plan: Plan, rows: RowParser) -> None:
         self.plan, self.rows, self.blocks = plan, rows, BlockParser(plan)
         self._special = np.flatnonzero((plan.role == ONE_HOT) | ((plan.default != 0) & (plan.role != DROPPED)))
-        self._X = _Cells(len(plan.feature_names))
-        self._Y = _Cells(len(plan.label_names))
+        self._role = plan.role.copy()
+        self._role[self._special] = DROPPED
+        self._X = CellBlocks(len(plan.feature_names))
+        self._Y = CellBlocks(len(plan.label_names))
 
     def add(self, block: bytes, line: int) -> None:
         """Read the rows of a block that starts at this line."""
@@ -38,20 +40,15 @@ class SparseRows:
             sizes, attribute, value = self.blocks.sparse(block)
         except IrregularError:
             sizes, attribute, value = self._exact(block, line)
-        count, row = len(sizes), np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-        role, column = self.plan.role[attribute], self.plan.column[attribute]
-        kept = value != 0
-        if len(self._special):
-            kept &= ~np.isin(attribute, self._special)
-        feature, label = kept & (role == FEATURE), kept & (role == LABEL)
-        X = [(row[feature], column[feature], value[feature])]
-        Y = [(row[label], column[label], value[label])]
+        stops = np.cumsum(sizes)
+        role = self._role[attribute] * (value != 0)
+        self._X.add(*self._plain(role == FEATURE, stops, attribute, value))
+        self._Y.add(*self._plain(role == LABEL, stops, attribute, value))
         for j in self._special:
-            codes = np.full(count, self.plan.default[j])
-            codes[row[attribute == j]] = value[attribute == j]
-            (Y if self.plan.role[j] == LABEL else X).append(self._cells_of(int(j), codes))
-        self._X.add(count, X)
-        self._Y.add(count, Y)
+            codes = np.full(len(sizes), self.plan.default[j])
+            named = np.flatnonzero(attribute == j)
+            codes[np.searchsorted(stops, named, side="right")] = value[named]
+            (self._Y if self.plan.role[j] == LABEL else self._X).mix(len(sizes), *self._cells_of(int(j), codes))
 
     def result(self) -> tuple[Any, Any]:
         """Return X and Y of all rows."""
@@ -59,6 +56,12 @@ class SparseRows:
         if np.isnan(Y.data).any():
             return X, Y.toarray().astype(np.float32)
         return X, Y.astype(np.uint8)
+
+    def _plain(self, kept: Array, stops: Array, attribute: Array, value: Array) -> tuple[Array, Array, Array]:
+        """Return row sizes, columns and values of the kept cells."""
+        cells = np.flatnonzero(kept)
+        sizes = np.diff(np.searchsorted(cells, stops), prepend=0)
+        return sizes, self.plan.column[attribute[cells]], value[cells]
 
     def _exact(self, block: bytes, line: int) -> tuple[Array, Array, Array]:
         """Return the number of named cells of each row, and their attributes and values."""
@@ -79,36 +82,3 @@ class SparseRows:
         place = np.concatenate([codes[~unknown], np.tile(np.arange(size), int(unknown.sum()))])
         value = np.where(np.isnan(codes[row]), np.nan, 1.0)
         return row, (column + place).astype(np.int32), value
-
-
-class _Cells:
-    """Blocks of cells on their way to a CSR matrix."""
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self.sizes: list[Array] = []
-        self.columns: list[Array] = []
-        self.values: list[Array] = []
-
-    def add(self, count: int, parts: list[tuple[Array, Array, Array]]) -> None:
-        """Append ``count`` rows with these cells (row, column, value)."""
-        row, column, value = parts[0]
-        if len(parts) > 1:
-            row, column, value = (np.concatenate(arrays) for arrays in zip(*parts))
-            order = np.lexsort((column, row))
-            row, column, value = row[order], column[order], value[order]
-        self.sizes.append(np.bincount(row, minlength=count).astype(np.int32))
-        self.columns.append(column)
-        self.values.append(value)
-
-    def matrix(self) -> Any:
-        """Return all rows as a CSR matrix and let go of the blocks."""
-        sizes = np.concatenate([np.zeros(1, np.int64), *self.sizes])
-        columns = np.concatenate([np.zeros(0, np.int32), *self.columns])
-        self.columns.clear()
-        values = np.concatenate([np.zeros(0), *self.values])
-        self.values.clear()
-        starts = np.cumsum(sizes)
-        if starts[-1] < 2**31:
-            starts = starts.astype(np.int32)
-        return sparse.csr_array((values, columns, starts), shape=(len(sizes) - 1, self.width))
