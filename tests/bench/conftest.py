@@ -46,7 +46,14 @@ def made_record(experiment: Experiment, cell: Any, data: str = "0" * 32, **chang
         "training": {"lr": 1e-3, "weight_decay": 0.0, "warmup_epochs": 0.0},
         "prepared": {"rows": {"train": 27, "valid": 3, "test": 30}, "labels": 3, "features": 4, "rows_dropped": 0},
         "seconds": {"train": 3.0, "select": 0.3, "setup": 0.0, "total": 4.0},
-        "environment": {"versions": {"polytag": "0", "torch": "0"}, "system": "s", "processor": "p", "cores": 1, "threads": 1, "device": "cpu"},
+        "environment": {
+            "versions": {"polytag": "0", "torch": "0"},
+            "system": "s",
+            "processor": "p",
+            "cores": 1,
+            "threads": 1,
+            "device": "cpu",
+        },
     }
     return Record(**{**values, **changes})
 

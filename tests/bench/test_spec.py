@@ -15,11 +15,30 @@ def test_all_problems_of_an_experiment_come_at_once() -> None:
         Experiment(
             datasets=["yeasd"],
             methods=[{"model": "cliv", "selector": "adaptiv"}, {"model": "linear", "selector_params": {"presure": 2}}, {"threshold": "f7"}],
-            protocol={"folds": 1, "epochs": 0, "preset": "clean", "split": {"vlid": 0.1}, "preparation": {"scale": "log"}, "monitor": "auc"},
+            protocol={
+                "folds": 1,
+                "epochs": 0,
+                "preset": "clean",
+                "split": {"vlid": 0.1},
+                "preparation": {"scale": "log"},
+                "monitor": "auc",
+            },
             metrics=["macro_acu"],
         )
     text = str(caught.value)
-    for expected in ("'yeast'", "'clif'", "'adaptive'", "presure", "f7", "folds: ", "epochs: ", "vlid", "scale='log'", "'auc'", "'macro_auc'"):
+    for expected in (
+        "'yeast'",
+        "'clif'",
+        "'adaptive'",
+        "presure",
+        "f7",
+        "folds: ",
+        "epochs: ",
+        "vlid",
+        "scale='log'",
+        "'auc'",
+        "'macro_auc'",
+    ):
         assert expected in text
     assert len(text.splitlines()) >= 11
     assert isinstance(caught.value, PolytagError)

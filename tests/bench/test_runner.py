@@ -1,0 +1,179 @@
+"""Running cells: each once, the same in any number of processes, and none lost to the failure of another."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from polytag.bench import Experiment, Outcome, Store, run_experiment
+from polytag.bench.runner import plan
+from polytag.cli import main
+from polytag.errors import DivergenceError, ParameterError
+
+from .conftest import PROTOCOL
+
+
+def small(tiny: str, **protocol: object) -> Experiment:
+    return Experiment.grid([tiny], ["linear"], ["random", "hard", "adaptive", "adac"], protocol={**PROTOCOL, **protocol})
+
+
+def measured(store: Store) -> dict[str, str]:
+    return {record.key: json.dumps([record.metrics, [e["loss"] for e in record.history], record.best_epoch]) for record in store.all()}
+
+
+def test_the_result_does_not_depend_on_the_number_of_processes(tiny: str, tmp_path: Path) -> None:
+    experiment = Experiment.grid([tiny], ["mlp"], ["random", "adac"], protocol={**PROTOCOL, "epochs": 4})
+    one, two = Store(tmp_path / "one"), Store(tmp_path / "two")
+    before = torch.get_num_threads()
+    run_experiment(experiment, one, jobs=1)
+    assert torch.get_num_threads() == before
+    outcomes = run_experiment(experiment, two, jobs=2)
+    assert len(measured(one)) == 4
+    assert measured(one) == measured(two)
+    assert [outcome.cell for outcome in outcomes] == list(experiment.cells())
+    assert {record.environment["threads"] for store in (one, two) for record in store.all()} == {1}
+
+
+def test_finished_cells_are_kept_and_new_ones_are_added(tiny: str, tmp_path: Path) -> None:
+    store, seen = Store(tmp_path), list[Outcome]()
+    run_experiment(small(tiny), store, watch=seen.append)
+    assert [outcome.kept for outcome in seen] == [False] * 8
+    stamps = {path.name: path.stat().st_mtime_ns for path in store.records.iterdir()}
+    again = run_experiment(small(tiny, seeds=[0, 1]), store)
+    assert [outcome.kept for outcome in again] == [True] * 8 + [False] * 8
+    assert all((store.records / name).stat().st_mtime_ns == stamp for name, stamp in stamps.items())
+    assert len(list(store.records.iterdir())) == 16
+
+
+def test_a_damaged_record_is_run_again(tiny: str, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    run_experiment(small(tiny), store)
+    before = measured(store)
+    victim = sorted(store.records.iterdir())[0]
+    victim.write_text("{", encoding="utf-8")
+    outcomes = run_experiment(small(tiny), store)
+    assert sum(not outcome.kept for outcome in outcomes) == 1
+    assert measured(store) == before
+
+
+def test_a_failing_cell_leaves_its_traceback_and_the_others_alone(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from polytag.bench import runner
+
+    usual = runner.run_cell
+
+    def breaks(dataset: object, method: object, protocol: object, fold: int, seed: int, **rest: object) -> object:
+        if method.selector == "hard" and fold == 1:  # type: ignore[attr-defined]
+            raise DivergenceError("the loss became nan")
+        return usual(dataset, method, protocol, fold, seed, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(runner, "run_cell", breaks)
+    store = Store(tmp_path)
+    outcomes = run_experiment(small(tiny), store)
+    failed = [outcome for outcome in outcomes if outcome.record is None]
+    assert [(outcome.cell.method.selector, outcome.cell.fold) for outcome in failed] == [("hard", 1)]
+    assert failed[0].error == "DivergenceError: the loss became nan"
+    report = (store.failures / f"{failed[0].key}.txt").read_text(encoding="utf-8")
+    assert "Traceback" in report
+    assert "selector='hard'" in report
+    monkeypatch.undo()
+    assert all(outcome.record for outcome in run_experiment(small(tiny), store))
+    assert list(store.failures.iterdir()) == []
+
+
+def test_a_record_that_another_run_has_just_made_is_taken(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    cells, _ = plan(small(tiny))
+    run_experiment(small(tiny), store)
+    monkeypatch.setattr("polytag.bench.runner.run_cell", lambda *_, **__: pytest.fail("the cell is run again"))
+    read, calls = Store.get, []
+
+    def forgetful(self: Store, key: str) -> object:
+        calls.append(key)
+        return None if len(calls) <= len(cells) else read(self, key)
+
+    monkeypatch.setattr(Store, "get", forgetful)
+    assert all(outcome.kept for outcome in run_experiment(small(tiny), store, cells=cells))
+
+
+def test_impossible_numbers_of_processes(tiny: str, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="jobs=0"):
+        run_experiment(small(tiny), Store(tmp_path), jobs=0)
+
+
+def command(tiny: str, out: Path, *more: str) -> list[str]:
+    words = ["compare", "--dataset", tiny, "--model", "linear", "--folds", "3", "--epochs", "25", "--batch-size", "8", "--out", str(out)]
+    return [*words, *more]
+
+
+def wait_for_records(process: "subprocess.Popen[bytes]", out: Path, count: int) -> None:
+    for _ in range(1500):
+        if len(list(out.glob("records/*.json"))) >= count:
+            return
+        assert process.poll() is None, "the run ended before it could be stopped"
+        time.sleep(0.02)
+    raise AssertionError("no record within 30 seconds")
+
+
+def test_kill_loses_the_running_cell_at_most(tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    process = subprocess.Popen([sys.executable, "-m", "polytag", *command(tiny, out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for_records(process, out, 1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    store = Store(out)
+    kept = measured(store)
+    assert 1 <= len(kept) < 12
+    assert store.problems() == []
+    stamps = {path.name: path.stat().st_mtime_ns for path in store.records.glob("*.json")}
+
+    assert main(["report", str(out)]) == 0
+    assert f"{12 - len(kept)} of 12 cells have no record yet" in capsys.readouterr().out
+
+    assert main(command(tiny, out)) == 0
+    assert all((store.records / name).stat().st_mtime_ns == stamp for name, stamp in stamps.items())
+    whole = tmp_path / "whole"
+    assert main(command(tiny, whole)) == 0
+    assert measured(store) == measured(Store(whole))
+    assert len(measured(store)) == 12
+
+
+def test_ctrl_c_keeps_what_is_finished(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from polytag.bench import runner
+
+    usual = runner.run_cell
+
+    def interrupted(dataset: object, method: object, protocol: object, fold: int, seed: int, **rest: object) -> object:
+        if fold == 1:
+            raise KeyboardInterrupt
+        return usual(dataset, method, protocol, fold, seed, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(runner, "run_cell", interrupted)
+    assert main(command(tiny, tmp_path / "out")) == 130
+    assert "4 finished cells are kept" in capsys.readouterr().err
+    assert len(measured(Store(tmp_path / "out"))) == 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal to a process group")
+def test_ctrl_c_stops_all_processes_with_one_message(tiny: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "polytag", *command(tiny, out, "--jobs", "2", "--set", "epochs=200")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    wait_for_records(process, out, 1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"finished cells are kept" in errors
+    assert b"Traceback" not in errors
+    assert Store(out).problems() == []
