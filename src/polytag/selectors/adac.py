@@ -131,7 +131,7 @@ class AdaC(LossWeighted):
             row = stock.next(chosen)
             if row is not None:
                 return row
-            rows, luck = stock.look(int(2 * self.proposals.per_row) + 16)
+            rows, luck = stock.look(int(16 * self.proposals.per_row) + 32)
             passed = luck >= self.log_pressure * (self.losses.top - self.losses.exponents(rows))
             self.proposals.observe(len(rows), stock.take(passed))
             looked += len(rows) + 1

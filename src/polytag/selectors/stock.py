@@ -65,7 +65,7 @@ class Stocks:
     def __init__(self, chain: LabelChain, seed: int) -> None:
         self._chain, self._seed = chain, seed
         q = chain.index.q
-        self._size = min(max(2**22 // (q + 1), 64), 1024)
+        self._size = min(max(2**22 // (q + 1), 64), 4096)
         self._rounds, self._places = np.zeros(q + 1, dtype=np.int64), np.zeros(q + 1, dtype=np.int64)
         self._made: dict[int, Stock] = {}
         self._asked: set[int] = set()
