@@ -68,7 +68,9 @@ def test_hand_examples(name, flags, a, b, c):
 
 def test_hand_examples_use_that_many_labels():
     assert [metrics.macro_auc.terms(*case).used for case in (A, B, C)] == [4, 5, 4]
-    np.testing.assert_allclose(metrics.inverse_propensities(np.sum(A[0], axis=0), 4), [1.321032, 1.386294, 1.321032, 1.511605, 1.321032], atol=1e-6)
+    np.testing.assert_allclose(
+        metrics.inverse_propensities(np.sum(A[0], axis=0), 4), [1.321032, 1.386294, 1.321032, 1.511605, 1.321032], atol=1e-6
+    )
 
 
 def cases(folder, name):
@@ -78,9 +80,13 @@ def cases(folder, name):
         stored = {key: archive[key] for key in archive.files}
     for number, title in enumerate(entry["case_names"]):
         values = dict(zip(entry["value_names"], stored["values"][number]))
-        yield title, stored[f"{number:02d}/Y"], stored[f"{number:02d}/S"], values, {
-            key.removeprefix(f"{number:02d}/"): value for key, value in stored.items() if key.startswith(f"{number:02d}/")
-        }
+        yield (
+            title,
+            stored[f"{number:02d}/Y"],
+            stored[f"{number:02d}/S"],
+            values,
+            {key.removeprefix(f"{number:02d}/"): value for key, value in stored.items() if key.startswith(f"{number:02d}/")},
+        )
 
 
 def equal(found, expected, what):
