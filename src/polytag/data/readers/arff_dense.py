@@ -34,9 +34,10 @@ class DenseRows:
         if not block.strip():
             return
         try:
-            raw = self.blocks.dense(block)
+            quick = self.blocks.dense(block)
         except IrregularError:
-            raw = self._exact(block, line)
+            quick = None
+        raw = self._exact(block, line) if quick is None else quick
         if len(raw):
             self._X.append(self._expand(raw))
             labels = raw[:, self._labels]

@@ -1,6 +1,7 @@
 """The part of an ARFF file before ``@data``: the relation and what each column holds."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from polytag.errors import ReadError
 _DATA = re.compile(rb"^[ \t]*@data[ \t\r]*(?:%[^\n]*)?\n", re.IGNORECASE | re.MULTILINE)
 _QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
 _ATTRIBUTE = re.compile(r"""@attribute\s+(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s{'"][^\s{]*))\s*(.*)""", re.IGNORECASE | re.ASCII)
+_CATEGORY = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'\s*|"((?:[^"\\]|\\.)*)"\s*|([^\s,'"][^,]*))(?:,|$)""", re.ASCII)
 _ESCAPE = re.compile(r"\\(.)")
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r"}
 _KINDS = {"numeric": "number", "real": "number", "integer": "number", "string": "string", "date": "date"}
@@ -129,34 +131,26 @@ def _type(path: Path, line: int, name: str, declared: str) -> tuple[str, tuple[s
         if categories is None:
             raise ReadError(path, line, f"categories of {name!r} separated by commas", _shown(declared))
         if len(set(categories)) < len(categories):
-            twice = next(c for c in categories if categories.count(c) > 1)
+            twice = Counter(categories).most_common(1)[0][0]
             raise ReadError(path, line, f"categories of {name!r} that differ", f"{twice!r} twice")
         return "nominal", tuple(categories)
-    raise ReadError(path, line, f"{name!r} to be numeric, real, integer, string, date or {{categories}}", _shown(declared) or "nothing")
+    raise ReadError(
+        path, line, f"{name!r} to be numeric, real, integer, string, date or {{categories}}", _shown(declared) if declared else "nothing"
+    )
 
 
 def _categories(text: str) -> list[str] | None:
-    categories = []
-    while True:
-        text = text.lstrip()
-        if text[:1] in ("'", '"'):
-            found = quoted(text)
-            if found is None:
-                return None
-            categories.append(found[0])
-            text = text[found[1] :].lstrip()
-            if text and text[0] != ",":
-                return None
-        else:
-            end = text.find(",")
-            category = (text if end < 0 else text[:end]).strip()
-            if not category:
-                return None
-            categories.append(category)
-            text = "" if end < 0 else text[end:]
-        if not text:
-            return categories
-        text = text[1:]
+    """Return the categories between braces, or ``None`` when one is empty or badly quoted."""
+    categories, at = [], 0
+    while at <= len(text):
+        found = _CATEGORY.match(text, at)
+        if not found:
+            return None
+        categories.append(found[3].rstrip() if found[3] is not None else _plain(found))
+        at = found.end()
+        if not found[0].endswith(","):
+            at += 1
+    return categories
 
 
 def _shown(text: str) -> str:

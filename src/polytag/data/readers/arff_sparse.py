@@ -37,9 +37,10 @@ class SparseRows:
         if not block.strip():
             return
         try:
-            sizes, attribute, value = self.blocks.sparse(block)
+            cells = self.blocks.sparse(block)
         except IrregularError:
-            sizes, attribute, value = self._exact(block, line)
+            cells = None
+        sizes, attribute, value = cells or self._exact(block, line)
         stops = np.cumsum(sizes)
         role = self._role[attribute] * (value != 0)
         self._X.add(*self._plain(role == FEATURE, stops, attribute, value))

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -158,7 +159,7 @@ def _check_rows(path: Path, text: str) -> str:
         if not names:
             raise ReadError(path, 1, "a line of column names", "an empty file" if not text.strip() else "an empty line")
         if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
+            twice = Counter(names).most_common(1)[0][0]
             raise ReadError(path, 1, "column names that differ", f"{twice!r} twice")
         for row in rows:
             if row and len(row) != len(names):

@@ -94,5 +94,5 @@ def _by_name(where: Path, header: Header, names: list[str]) -> list[int]:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known[:4000], n=3, cutoff=0.5)
-    return repr(name) + (f" (near ones are {', '.join(map(repr, near))})" if near else "")
+    near = difflib.get_close_matches(name[:80], [other for other in known[:4000] if len(other) < 80], n=3, cutoff=0.5)
+    return repr(name[:80]) + (f" (near ones are {', '.join(map(repr, near))})" if near else "")

@@ -136,8 +136,8 @@ class _Rows:
             try:
                 cells = _quick(pairs)
             except IrregularError:
-                cells = self._exact(pairs, numbers)
-            self.features.add(*cells)
+                cells = None
+            self.features.add(*(cells or self._exact(pairs, numbers)))
 
     def _read_labels(self, heads: list[bytes], numbers: list[int]) -> tuple[Array, Array, Array]:
         found = []
