@@ -21,6 +21,7 @@ class Items:
         units: Shape (cells,), ascending within an item.
         amounts: Shape (cells,); how many rows of the item hold the unit.
         count: Number of units.
+        labels: Number of units that are labels; they come first.
     """
 
     weights: Array
@@ -28,6 +29,7 @@ class Items:
     units: Array
     amounts: Array
     count: int
+    labels: int
 
     @classmethod
     def from_labels(cls, index: LabelIndex, order: int = 1, groups: Array | None = None) -> "Items":
@@ -48,11 +50,11 @@ class Items:
         if groups is None:
             by_row = np.argsort(rows, kind="stable")
             starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=index.n))])
-            return cls(np.ones(index.n, dtype=np.int64), starts, units[by_row], np.ones(len(units), dtype=np.int64), count)
+            return cls(np.ones(index.n, dtype=np.int64), starts, units[by_row], np.ones(len(units), dtype=np.int64), count, index.q)
         weights = np.bincount(groups)
         cells, amounts = np.unique(groups[rows] * count + units, return_counts=True)
         starts = np.concatenate([[0], np.cumsum(np.bincount(cells // max(count, 1), minlength=len(weights)))])
-        return cls(weights, starts, cells % max(count, 1), amounts, count)
+        return cls(weights, starts, cells % max(count, 1), amounts, count, index.q)
 
     @property
     def owners(self) -> Array:
@@ -193,17 +195,17 @@ class Repair:
     """Single moves after the greedy pass: parts that lack a unit get one, parts that are too full hand items over.
 
     The cost of a state is ``sum over parts f and units u of |held[f, u] - share_f total_u|``, plus a large number for each part that holds
-    none of a unit with at least as many rows as there are parts.
+    none of a label with at least as many rows as there are parts.
     """
 
     def __init__(self, items: Items, parts: Array, shares: Array, goal: Array) -> None:
-        self.items, self.parts, self.goal, self.owners = items, parts, goal, items.owners
+        self.items, self.parts, owners = items, parts, items.owners
         k, totals = len(shares), items.totals
-        cells = parts[self.owners] * items.count + items.units
+        cells = parts[owners] * items.count + items.units
         self.held = np.bincount(cells, weights=items.amounts, minlength=k * items.count).reshape(k, items.count)
         self.target = shares[:, None] * totals
         self.excess = np.bincount(parts, weights=items.weights, minlength=k).astype(np.int64) - goal
-        self.lacking = np.where((totals >= k) & (goal.min() > 0), 1e6, 0.0)
+        self.lacking = np.where((totals >= k) & (goal.min() > 0) & (np.arange(items.count) < items.labels), 1e6, 0.0)
 
     def _price(self, part: int, change: Array, units: Array) -> Array:
         """Return how much the cost of these units grows when the part's holdings change so."""
@@ -215,13 +217,13 @@ class Repair:
 
     def _prices(self, moved: Array, source: int, to: int) -> Array:
         """Return the growth of the cost for moving each of these items, all in one part."""
-        chosen = np.zeros(len(self.parts), dtype=bool)
-        chosen[moved] = True
-        cells = np.flatnonzero(chosen[self.owners])
+        starts = self.items.starts[moved]
+        sizes = self.items.starts[moved + 1] - starts
+        owner = np.repeat(np.arange(len(moved)), sizes)
+        cells = np.arange(len(owner)) + (starts - np.cumsum(sizes) + sizes)[owner]
         units, amounts = self.items.units[cells], self.items.amounts[cells]
         growth = self._price(source, -amounts, units) + self._price(to, amounts, units)
-        prices: Array = np.bincount(self.owners[cells], weights=growth, minlength=len(self.parts))[moved]
-        return prices
+        return np.bincount(owner, weights=growth, minlength=len(moved))
 
     def _move(self, item: int, to: int) -> None:
         source, items = self.parts[item], self.items
@@ -233,11 +235,11 @@ class Repair:
         self.parts[item] = to
 
     def cover(self) -> None:
-        """Give each part at least one row of each unit that has enough rows, where a single move does it without harm elsewhere."""
+        """Give each part at least one row of each label that has enough rows, where a single move does it without harm elsewhere."""
         for to, unit in np.argwhere((self.held <= 0) & (self.lacking > 0)).tolist():
             if self.held[to, unit] > 0:  # an earlier move brought it
                 continue
-            holders = self.owners[self.items.units == unit]
+            holders = np.searchsorted(self.items.starts, np.flatnonzero(self.items.units == unit), side="right") - 1
             best = (0.0, -1)
             for source in np.flatnonzero(self.held[:, unit] > 1).tolist():
                 moved = holders[self.parts[holders] == source]
@@ -249,14 +251,17 @@ class Repair:
 
     def level(self) -> None:
         """Move items from parts that are too full to parts that are not full, cheapest first, until the sizes are as wanted."""
+        weights = self.items.weights
         while True:
             source, to = int(np.argmax(self.excess)), int(np.argmin(self.excess))
             most = min(self.excess[source], -self.excess[to])
-            moved = np.flatnonzero((self.parts == source) & (self.items.weights <= most))
+            moved = np.flatnonzero((self.parts == source) & (weights <= most))
             if most <= 0 or not len(moved):
                 return
-            prices = self._prices(moved, source, to) / self.items.weights[moved]
-            self._move(int(moved[np.argmin(prices)]), to)
+            cheapest = np.argsort(self._prices(moved, source, to) / weights[moved], kind="stable")
+            for item in moved[cheapest[: 1 + most // 8]].tolist():  # prices change with every move: few at a time
+                if weights[item] <= min(self.excess[source], -self.excess[to]):
+                    self._move(item, to)
 
 
 class Deviation(NamedTuple):
