@@ -183,13 +183,13 @@ def describe(dataset: "Dataset") -> dict[str, float | int]:
     ratios, occurring = imbalance_ratios(counts), counts[counts > 0]
     missing_labels = _missing(dataset.Y)
     known = index.n * index.q - missing_labels
-    density = len(index.columns) / known if known else float("nan")
+    cardinality = len(index.columns) / (known / index.q) if known else float("nan")
     return {
         "n": dataset.n,
         "d": dataset.d,
         "q": dataset.q,
-        "cardinality": density * index.q,
-        "density": density,
+        "cardinality": cardinality,
+        "density": cardinality / max(index.q, 1),
         "labelsets": len(labelsets),
         "labelsets_share": len(labelsets) / max(index.n, 1),
         "labelsets_once": int((labelsets == 1).sum()),
