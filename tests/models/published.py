@@ -36,8 +36,9 @@ class Case:
                 tensor.copy_(torch.as_tensor(self.params[name]))
 
     def drop(self, layers: list[nn.Module], p: float) -> None:
-        """Make these dropout layers, in forward order, use the stored masks."""
-        masks = [self[f"dropout/{k}"] for k in range(sum(name.startswith("dropout/") for name in self.arrays))]
+        """Make these dropout layers, in forward order, use the stored masks (ours have the labels before the instances)."""
+        stored = [self[f"dropout/{k}"] for k in range(sum(name.startswith("dropout/") for name in self.arrays))]
+        masks = [mask.transpose(0, 1) if mask.ndim == 3 else mask for mask in stored]
         assert len(masks) == len(layers)
         for layer, mask in zip(layers, masks, strict=True):
             layer.register_forward_hook(lambda _, inputs, __, mask=mask: inputs[0] * mask.reshape(inputs[0].shape) / (1 - p))

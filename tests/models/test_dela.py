@@ -29,7 +29,7 @@ def test_equals_the_published_code(golden: Path, name: str, monkeypatch: pytest.
     torch.testing.assert_close(model(case["x"]).sigmoid(), case["eval/proba"], **CLOSE)
 
     monkeypatch.setattr(model, "_draw_noise", lambda x: (case["uniform"], case["eps"]))
-    case.drop([m for part in (model.encoder, model.decoder) for m in part if isinstance(m, torch.nn.Dropout)], 0.2)
+    case.drop([m for part in (model.encoder, model.decoder) for m in part.modules() if isinstance(m, torch.nn.Dropout)], 0.2)
     objective = model.train().objective(Batch(torch.arange(6), case["x"], case["y"]))
     torch.testing.assert_close(model._gate(case["uniform"]), case["train/gate"], **CLOSE)
     torch.testing.assert_close(objective.logits, case["train/logits"], **CLOSE)

@@ -15,13 +15,10 @@ from polytag.data.table import Table
 from polytag.errors import ParameterError
 from polytag.losses import BCE, Loss
 from polytag.models.base import MultiLabelModel, Objective, Preset
-from polytag.nn import LabelwiseLinear, linear, mlp_block
+from polytag.nn import LabelwiseLinear, label_blocks, linear, mlp_block
 from polytag.nn.perceptron import SLOPE
 from polytag.registry import register
 from polytag.types import Array, Batch
-
-_CELLS = 2**23
-"""Largest number of values of the (b, q, hidden) tensor that prediction holds at a time."""
 
 
 @register("model", "clif")
@@ -49,7 +46,8 @@ class CLIF(MultiLabelModel):
     Raises:
         ParameterError: The graph has another shape than (q, q), a number makes no sense, or one label is to be trained.
 
-    Cost: a step O(b q hidden^2), memory O(b q hidden); prediction embeds the labels once and holds a bounded block of labels at a time.
+    Cost: a step O(b q hidden^2), memory O(b q hidden); prediction embeds the labels once and
+        holds a bounded block of labels at a time.
 
     Reference: Hang and Zhang, "Collaborative learning of label semantics and deep label-specific features for multi-label
         classification", TPAMI 2022.
@@ -126,19 +124,14 @@ class CLIF(MultiLabelModel):
 
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b q"]:
         """Return the logits, shifted by the authors' decision threshold (``pre_sigmoid_bias``) if there is one."""
-        if torch.is_grad_enabled() or self.training:
-            logits = self._logits(self.input(x), self._gate(self.embeddings()), slice(None))
-        else:
-            features, gates = self.input(x), self._kept_gates()
-            step = max(1, _CELLS // max(features.numel(), 1))
-            blocks = [slice(j, j + step) for j in range(0, len(gates), step)]
-            logits = torch.cat([self._logits(features, gates[columns], columns) for columns in blocks], dim=1)
+        keeps = not (self.training or torch.is_grad_enabled())
+        logits = self._logits(self.input(x), self._kept_gates() if keeps else self._gate(self.embeddings()))
         return logits - self.shift if self.shift else logits
 
     def objective(self, batch: Batch) -> Objective:
         """Return classification loss plus weighted embedding loss; the logits are those before any shift of the decision."""
         embeddings = self.embeddings()
-        logits = self._logits(self.input(batch.x), self._gate(embeddings), slice(None))
+        logits = self._logits(self.input(batch.x), self._gate(embeddings))
         classification = self.loss(logits, batch.y)
         likeness = self.embedding_loss(embeddings)
         loss = classification + self.weight * likeness
@@ -165,11 +158,14 @@ class CLIF(MultiLabelModel):
         gates = self.gate(embeddings)
         return gates.sigmoid() if self.sigmoid_gate else gates  # type: ignore[no-any-return]
 
-    def _logits(self, features: Tensor, gates: Tensor, columns: slice) -> Tensor:
-        """Return the logits of the labels ``columns``, whose gates are given."""
-        gated = (features.unsqueeze(1) * gates).flatten(0, 1)
-        mixed = functional.leaky_relu_(self.mix(gated), SLOPE)
-        return self.classifier(mixed.view(len(features), len(gates), -1), columns)  # type: ignore[no-any-return]
+    def _logits(self, features: Float[Tensor, "b h"], gates: Float[Tensor, "q h"]) -> Float[Tensor, "b q"]:
+        """Return the logits, a block of labels after the other."""
+        logits = []
+        for columns in label_blocks(len(gates), features.numel()):
+            gated = gates[columns].unsqueeze(1) * features
+            mixed = functional.leaky_relu_(self.mix(gated.flatten(0, 1)), SLOPE)
+            logits.append(self.classifier(mixed.view(gated.shape), columns))
+        return torch.cat(logits).T
 
     def _kept_gates(self) -> Tensor:
         """Return the gates of all labels, computed again only when a tensor they depend on has changed."""

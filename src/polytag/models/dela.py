@@ -1,7 +1,7 @@
 """DELA: learns which latent features each label does not need, by disturbing them."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from torch.nn import functional
 from polytag.errors import ParameterError
 from polytag.losses import BCE, Loss
 from polytag.models.base import MultiLabelModel, Objective, Preset
-from polytag.nn import LabelwiseLinear, mlp_block
+from polytag.nn import LabelwiseLinear, label_blocks, mlp_block
 from polytag.registry import register
 from polytag.types import Batch
 
@@ -94,7 +94,7 @@ class DELA(MultiLabelModel):
         self.gates = nn.Parameter(torch.empty(q, latent).uniform_(-10, 10))
         self.gate_map = nn.Linear(latent, latent)
         nn.init.constant_(self.gate_map.bias, 2.0)
-        self.decoder = mlp_block([d + latent, 256, 512], dropout=decoder_dropout)
+        self.decoder = nn.Sequential(*(mlp_block(sizes, dropout=decoder_dropout) for sizes in ([d + latent, 256], [256, 512])))
         self.classifier = LabelwiseLinear(q, 512)
         self.loss = BCE() if loss is None else loss
 
@@ -146,12 +146,17 @@ class DELA(MultiLabelModel):
         The decoder's first layer is linear, so it is the sum of a part for each instance, which reads x and the mean, and a part for each
         instance and label, which reads the disturbance alone.
         """
-        first, rest = self.decoder[0], self.decoder[1:]
-        shared = first(torch.cat([x, mean.to(x.dtype)], dim=1))
-        disturbed = (disturbance.unsqueeze(1) * gates).flatten(0, 1)
-        own = functional.linear(disturbed, first.get_parameter("weight")[:, self.d :])
-        hidden = own.view(len(x), len(gates), -1).add_(shared.unsqueeze(1)).flatten(0, 1)
-        return self.classifier(rest(hidden).view(len(x), len(gates), -1))  # type: ignore[no-any-return]
+        first, second = cast(list[nn.Sequential], list(self.decoder))
+        shared = first[0](torch.cat([x, mean.to(x.dtype)], dim=1))
+        weight = first[0].get_parameter("weight")[:, self.d :]
+        logits = []
+        for columns in label_blocks(len(gates), len(x) * self.classifier.weight.shape[1]):
+            disturbed = gates[columns].unsqueeze(1) * disturbance
+            hidden = first[1:](functional.linear(disturbed, weight) + shared)
+            # Rows of all labels in one matrix: activations in place on a view would cost a copy each.
+            features = second(hidden.flatten(0, 1)).view(*hidden.shape[:2], -1)
+            logits.append(self.classifier(features, columns))
+        return torch.cat(logits).T
 
 
 def _divergence(mean: Float[Tensor, "b k"], logvar: Float[Tensor, "b k"], gates: Float[Tensor, "q k"]) -> Float[Tensor, ""]:
