@@ -11,6 +11,8 @@ import pytest
 from polytag import load_dataset, load_parts
 from polytag.data import catalogue
 from polytag.data.catalogue.listing import Entry
+from polytag.data.dataset import Dataset
+from polytag.data.stats import describe
 from polytag.errors import DataError, FetchError, ParameterError, UnknownNameError
 
 ENTRIES = list(catalogue.entries())
@@ -175,3 +177,22 @@ def test_parts_are_the_published_ones() -> None:
     assert np.array_equal(whole.X, np.concatenate([parts["train"].X, parts["test"].X]))
     assert list(load_parts("cal500")) == ["full"]
     assert [part.n for part in load_parts("chd-49").values()] == [111] * 5
+
+
+def test_the_page_of_data_sets_has_a_true_row_for_each() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    rows = {
+        match[1]: [cell.strip() for cell in match[0].split("|")] for match in re.finditer(r"^\| `([a-z0-9-]+)` \|.*$", page, re.MULTILINE)
+    }
+    assert set(catalogue.names()) <= set(rows)
+    for entry in ENTRIES:
+        _, _, domain, n, d, q, card, mean_ir, _, family, _ = rows[entry.name]
+        x = entry.expected
+        assert (domain, n, d.split()[0], q, family) == (entry.domain, f"{x.n:,}", f"{x.d:,}", f"{x.q:,}", entry.family)
+        assert (card, mean_ir) == tuple("-" if value is None else f"{value:.3f}" for value in (x.cardinality, x.mean_ir))
+
+
+def test_the_measures_of_the_page_are_those_of_describe() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8").split("## Measures")[1]
+    named = {key for row in re.findall(r"^\| (`[^|]*`) \|", page, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)}
+    assert named == set(describe(Dataset(np.eye(2), np.eye(2))))
