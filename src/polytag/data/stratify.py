@@ -1,6 +1,7 @@
 """Spread rows over parts so that every part has its share of every label: iterative stratification, on the positive cells only."""
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -96,7 +97,7 @@ def spread(items: Items, shares: Array, rng: np.random.Generator | None = None) 
 
     The rarest remaining unit goes first; each of its items goes to the part that wants the unit most, then to the part with most room,
     then to the part that wants the item's other units most. Afterwards parts that are too full hand over the items that disturb the
-    units least, and a part that lacks a unit gets one where it can.
+    units least, a part that lacks a label gets one where it can, and groups are exchanged while that helps.
 
     Args:
         items: From ``Items.from_labels``.
@@ -114,6 +115,8 @@ def spread(items: Items, shares: Array, rng: np.random.Generator | None = None) 
     repair = Repair(items, parts, shares, goal)
     repair.cover()
     repair.level()
+    if items.weights.max(initial=1) > 1:  # the greedy pass does less well with groups, which bring many units at once
+        repair.polish()
     return repair.parts
 
 
@@ -262,6 +265,39 @@ class Repair:
             for item in moved[cheapest[: 1 + most // 8]].tolist():  # prices change with every move: few at a time
                 if weights[item] <= min(self.excess[source], -self.excess[to]):
                     self._move(item, to)
+
+    def polish(self, most: int = 500) -> None:
+        """Exchange items of equal weight between two parts while that lowers the cost; a few at a time, so that all get their turn."""
+        improved = True
+        while improved and most > 0:
+            improved = False
+            for one, other in combinations(range(len(self.excess)), 2):
+                for _ in range(min(10, most)):
+                    if not self._exchange(one, other):
+                        break
+                    improved, most = True, most - 1
+
+    def _exchange(self, one: int, other: int) -> bool:
+        """Exchange the pair of items that promises most, unless that raises the cost."""
+        here, there = np.flatnonzero(self.parts == one), np.flatnonzero(self.parts == other)
+        giving, taking = self._prices(here, one, other), self._prices(there, other, one)
+        best: tuple[float, int, int] = (-1e-9, -1, -1)
+        weights = self.items.weights
+        for weight in np.intersect1d(weights[here], weights[there]):
+            a, b = np.flatnonzero(weights[here] == weight), np.flatnonzero(weights[there] == weight)
+            a, b = a[np.argmin(giving[a])], b[np.argmin(taking[b])]
+            best = min(best, (float(giving[a] + taking[b]), int(here[a]), int(there[b])))
+        _, first, second = best
+        if first < 0:
+            return False
+        price = float(self._prices(np.array([first]), one, other)[0])
+        self._move(first, other)
+        price += float(self._prices(np.array([second]), other, one)[0])
+        if price >= -1e-9:  # the two prices were those of a single move each
+            self._move(first, one)
+            return False
+        self._move(second, one)
+        return True
 
 
 class Deviation(NamedTuple):
