@@ -71,14 +71,12 @@ class Scaler:
             raise ParameterError("Scaler got " + "; ".join(wrong or [f"eps={eps!r} (expected a number >= 0)"]))
         if X.shape[0] == 0:
             raise DataError("expected rows to learn the scale from, but got none")
+        _check(X, refuse=missing == "refuse")
         seen = _sparse_columns(X) if sparse.issparse(X) else _dense_columns(X)
         d = len(seen.mean)
         fill = {"mean": seen.mean, "zero": np.zeros(d), "refuse": np.full(d, np.nan)}[missing]
-        scaler = cls(kind, fill, np.zeros(d), np.ones(d))
-        if missing == "refuse":
-            scaler._refuse(X)
         if kind == "none":
-            return scaler
+            return cls(kind, fill, np.zeros(d), np.ones(d))
         shift, width = (seen.low, seen.high - seen.low) if kind == "minmax" else (seen.mean, seen.deviation)
         if sparse.issparse(X):
             shift, width = np.zeros(d), np.maximum(np.abs(seen.low), np.abs(seen.high)) if kind == "minmax" else width
@@ -94,7 +92,7 @@ class Scaler:
         if int(np.prod(X.shape[1:])) != len(self.shift):
             raise DataError(f"expected {len(self.shift)} features as in fit, but got {int(np.prod(X.shape[1:]))}")
         dtype = np.float32 if X.dtype == np.float32 else np.float64
-        self._refuse(X)
+        _check(X, refuse=bool(np.isnan(self.fill).any()))
         if sparse.issparse(X):
             if self.shift.any():
                 raise DataError("expected dense features as in fit, but got sparse ones; shifting them would fill them up")
@@ -118,15 +116,6 @@ class Scaler:
     def from_dict(cls, state: Mapping[str, Any]) -> Self:
         """Return the scaler whose ``to_dict`` this is."""
         return cls(str(state["kind"]), *(np.asarray(state[name], dtype=np.float64) for name in ("fill", "shift", "width")))
-
-    def _refuse(self, X: ArrayLike) -> None:
-        values = X.data if sparse.issparse(X) else np.asarray(X)
-        if values.dtype.kind != "f":
-            return
-        if np.isinf(values).any():
-            raise DataError("expected finite features or NaN for missing ones, but some are infinite; replace them first")
-        if np.isnan(self.fill).any() and np.isnan(values).any():
-            raise DataError("expected features without missing values, but some are NaN; use missing='mean' or 'zero'")
 
 
 @dataclass(frozen=True)
@@ -166,3 +155,14 @@ def _sparse_columns(X: ArrayLike) -> _Columns:
     np.minimum.at(low, columns, values)
     np.maximum.at(high, columns, values)
     return _Columns(low, high, mean, np.sqrt(squares / np.maximum(count, 1)))
+
+
+def _check(X: ArrayLike, refuse: bool) -> None:
+    """Refuse infinite values, and missing ones if told so."""
+    values = X.data if sparse.issparse(X) else np.asarray(X)
+    if values.dtype.kind != "f":
+        return
+    if np.isinf(values).any():
+        raise DataError("expected finite features or NaN for missing ones, but some are infinite; replace them first")
+    if refuse and np.isnan(values).any():
+        raise DataError("expected features without missing values, but some are NaN; use missing='mean' or 'zero'")
