@@ -129,3 +129,11 @@ def test_every_name_of_a_paper_is_one_of_ours() -> None:
     assert set(paper._names["datasets"]) <= set(catalogue.names())
     assert set(paper._names["datasets"].values()) == set(paper.datasets)
     assert {metrics.direction(name) for name in paper._names["metrics"]} == {"max", "min"}
+
+
+def test_the_page_about_comparisons_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "benchmark.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(page.split("```python\n")[1].split("```")[0], "docs/benchmark.md", "exec"), {})
+    assert "macro_auc ↑" in capsys.readouterr().out
+    assert (tmp_path / "my-results" / "report.md").exists()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,46 @@ def test_ctrl_c_stops_all_processes_with_one_message(tiny: str, tmp_path: Path) 
     assert b"finished cells are kept" in errors
     assert b"Traceback" not in errors
     assert Store(out).problems() == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the worker processes in /proc")
+@pytest.mark.slow
+def test_workers_do_not_outlive_a_killed_parent(tiny: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = [
+        sys.executable,
+        "-m",
+        "polytag",
+        *command(tiny, out, "--jobs", "2", "--set", "epochs=100000", "--set", "measure_train_loss=false"),
+    ]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    assert within(60, lambda: len(computing(process.pid)) == 2)
+    workers = computing(process.pid)
+    process.kill()
+    process.wait()
+    assert within(20, lambda: not [worker for worker in workers if Path(f"/proc/{worker}").exists()])
+
+
+def within(seconds: float, holds: Callable[[], bool]) -> bool:
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def computing(parent: int) -> list[int]:
+    """Return the worker processes of a process that run a cell: they ignore Ctrl-C meanwhile."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            fields = dict(line.split(":\t", 1) for line in status.read_text(encoding="utf-8").splitlines() if ":\t" in line)
+            words = (status.parent / "cmdline").read_text(encoding="utf-8")
+        except OSError:
+            continue
+        ignores = int(fields["SigIgn"], 16) & (1 << (signal.SIGINT - 1))
+        if fields.get("PPid") == str(parent) and "LokyProcess" in words and ignores:
+            found.append(int(status.parent.name))
+    return found

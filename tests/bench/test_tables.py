@@ -131,6 +131,7 @@ def test_missing_cells_are_shown_as_such(tmp_path: Path) -> None:
     assert math.isnan(found.deviation("yeast", "linear", "random", "macro_auc"))
     tables = all_tables(found, lambda *_: None)
     assert tables[1].rows[1] == ["adaptive", "-", "-"]
+    assert "NOT the same for all: random 1, adaptive 0" in tables[0].caption
     assert wilcoxon_tables(found) == []
     assert np.isnan(found.average_ranks("linear", "macro_auc")[0]).all()
 

@@ -1,6 +1,8 @@
 """Run the cells of an experiment, in one process or in many, and leave what is already done alone."""
 
 import functools
+import multiprocessing
+import os
 import signal
 import threading
 import traceback
@@ -8,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import joblib
 import torch
@@ -129,7 +130,7 @@ def _attempt(protocol: Protocol, folder: Path, threads: int, device: str, key: s
     if record is not None:  # another run on the same folder has been faster
         return Outcome(cell, key, record, kept=True)
     try:
-        with _left_to_the_parent(), _threads(threads):
+        with _bound_to_the_parent(), _threads(threads):
             record = run_cell(_loaded(cell.dataset), cell.method, protocol, cell.fold, cell.seed, device=device)
         record = replace(record, dataset={**record.dataset, "name": cell.dataset})
         store.put(record)
@@ -157,16 +158,26 @@ def _threads(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def _left_to_the_parent() -> Iterator[None]:
-    """In a worker process, let the parent deal with Ctrl-C: one message, not one traceback a worker."""
-    import multiprocessing
+def _bound_to_the_parent() -> Iterator[None]:
+    """In a worker process, let the parent deal with Ctrl-C, and do not outlive it.
 
-    before: Any = None
-    worker = multiprocessing.parent_process() is not None and threading.current_thread() is threading.main_thread()
-    if worker:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    One message instead of one traceback a worker; and a parent that is killed leaves nobody computing for a run that no longer exists.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None or parent.pid is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    over = threading.Event()
+    threading.Thread(target=_end_with, args=(parent.pid, over), daemon=True).start()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        if worker:
-            signal.signal(signal.SIGINT, before)
+        over.set()
+        signal.signal(signal.SIGINT, before)
+
+
+def _end_with(parent: int, over: threading.Event) -> None:
+    while not over.wait(1.0):
+        if os.getppid() != parent:
+            os._exit(1)

@@ -47,8 +47,7 @@ def score_tables(results: Results) -> list[Grid]:
                 cells = [number(means[r, c], results.deviation(dataset, backbone, strategy, metric)) for c, metric in enumerate(names)]
                 rows.append([strategy, *cells])
                 marked |= {(r, c + 1) for c, metric in enumerate(names) if len(means) > 1 and _is_best(means[:, c], r, metric)}
-            count = max(len(results.cells(dataset, backbone, strategy)) for strategy in results.strategies)
-            caption = f"Mean ± standard deviation over {count} test folds; best mean marked."
+            caption = f"Mean ± standard deviation over {_folds(results, dataset, backbone)}; best mean marked."
             tables.append(Grid(f"{dataset}, {backbone}", ["strategy", *map(arrowed, names)], rows, caption, frozenset(marked)))
     return tables
 
@@ -198,6 +197,15 @@ def number(value: float, deviation: float = math.nan, digits: int = 4) -> str:
 def _measured(results: Results) -> list[str]:
     """Return all metrics that the records hold, those of the tables first."""
     return list(dict.fromkeys([*results.experiment.metrics, *(name for record in results.records for name in record.metrics)]))
+
+
+def _folds(results: Results, dataset: str, backbone: str) -> str:
+    """Say how many folds are in the means; means over different folds must not be taken for comparable."""
+    counts = {strategy: len(results.cells(dataset, backbone, strategy)) for strategy in results.strategies}
+    if len(set(counts.values())) == 1:
+        return f"{next(iter(counts.values()))} test folds"
+    each = ", ".join(f"{strategy} {count}" for strategy, count in counts.items())
+    return f"the test folds that are finished (NOT the same for all: {each})"
 
 
 def _is_best(column: np.ndarray, row: int, metric: str) -> bool:
