@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+import tracemalloc
 
 import arff
 import numpy as np
@@ -244,3 +245,20 @@ def test_the_exact_way_gives_the_same_bits(tmp_path, monkeypatch, rng):
 
     monkeypatch.setattr(BlockParser, "dense", refuse)
     assert read_arff(path, labels=-1).X.tobytes() == quick.X.tobytes() == values.tobytes()
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_peak_memory_is_at_most_three_times_the_arrays(tmp_path, rng, form):
+    values = rng.integers(1, 100_000, (30_000, 12)) / 1000
+    head = "@relation r\n" + "".join(f"@attribute a{j} numeric\n" for j in range(12)) + "@attribute y {0,1}\n@data\n"
+    if form == "dense":
+        rows = "".join(",".join(map(str, row)) + ",1\n" for row in values.tolist())
+    else:
+        rows = "".join("{" + ",".join(f"{j} {v}" for j, v in enumerate(row)) + ",12 1}\n" for row in values.tolist())
+    path = write(tmp_path, head + rows)
+    tracemalloc.start()
+    data = read_arff(path, labels=-1)
+    highest = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(full(data.X), values)
+    assert highest < 3 * sum(a.nbytes for m in (data.X, data.Y) for a in ([m] if form == "dense" else [m.data, m.indices, m.indptr]))

@@ -77,11 +77,14 @@ class BlockParser:
         sizes = ends - starts
         if (sizes < 1).any():
             raise IrregularError
-        if len(self._number) == m:
-            values = decimals(text, as_words(text), starts, ends).reshape(rows, m)
+        shape = (rows, m)
+        if len(self._number) + len(self._digits) == m:
+            values = decimals(text, as_words(text), starts, ends).reshape(shape)
+            if (sizes.reshape(shape)[:, self._digits] != 1).any():
+                raise IrregularError
+            self._check_labels(values[:, self._digits])
         else:
-            values = np.zeros((rows, m))
-            shape = (rows, m)
+            values = np.zeros(shape)
             starts, ends, sizes = starts.reshape(shape), ends.reshape(shape), sizes.reshape(shape)
             found = decimals(text, as_words(text), starts[:, self._number].ravel(), ends[:, self._number].ravel())
             values[:, self._number] = found.reshape(rows, -1)

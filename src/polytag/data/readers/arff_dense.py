@@ -24,6 +24,8 @@ class DenseRows:
     def __init__(self, plan: Plan, rows: RowParser) -> None:
         self.plan, self.rows, self.blocks = plan, rows, BlockParser(plan)
         self._features = np.flatnonzero(plan.role == FEATURE)
+        ends = self._features[[0, -1]] if len(self._features) else [0, -1]
+        self._slice = slice(ends[0], ends[1] + 1) if ends[1] - ends[0] + 1 == len(self._features) else None
         self._labels = np.flatnonzero(plan.role == LABEL)
         self._one_hot = np.flatnonzero(plan.role == ONE_HOT)
         self._X: list[Array] = []
@@ -59,7 +61,7 @@ class DenseRows:
     def _expand(self, raw: Array) -> Array:
         """Return the feature columns of a raw block (b, m)."""
         if not len(self._one_hot):
-            return raw[:, self._features]
+            return raw[:, self._slice].copy() if self._slice else raw[:, self._features]
         X = np.zeros((len(raw), len(self.plan.feature_names)))
         X[:, self.plan.column[self._features]] = raw[:, self._features]
         for j in self._one_hot:

@@ -69,14 +69,15 @@ def decimals(text: bytes, words: Array, starts: Array, ends: Array) -> Array:
         return small
     signed = (first == 43) | (first == 45)
     sizes -= signed
-    word = words[ends - 8] & _KEEP[np.clip(sizes, 0, 8)]
+    keep = _KEEP[np.clip(sizes, 0, 8)]
+    word = words[ends - 8] & keep
     odd = word ^ _DOTS
     dots = (odd - _ONES) & ~odd & _HIGH
     place = dots >> np.uint64(7)
     has_dot = dots != 0
     sizes_digits = sizes - has_dot
     without = ((word & (place - np.uint64(1))) << _U8) | (word & (~(place << _U8) + np.uint64(1)))
-    keep = _KEEP[np.clip(sizes_digits, 0, 8)]
+    keep = keep << (has_dot * _U8)
     digits = np.where(has_dot, without, word) ^ (_ZEROS & keep)
     bad = (((digits + _SIX) | digits) & _TENS) != 0
     bad |= (sizes > 8) | (sizes_digits < 1) | ((dots & (dots - np.uint64(1))) != 0)

@@ -43,7 +43,7 @@ def chunks(path: Path) -> Iterator[bytes]:
 def _gunzip(stream: IO[bytes]) -> Iterator[bytes]:
     """Decompress gzip members one after the other (a fifth faster than the gzip module, which reads 8 KiB at a time)."""
     member = zlib.decompressobj(31)
-    for raw in iter(lambda: stream.read(BLOCK // 4), b""):
+    for raw in iter(lambda: stream.read(BLOCK // 2), b""):
         while raw:
             if member.eof:
                 raw = raw.lstrip(b"\0")
