@@ -13,7 +13,7 @@ from polytag.metrics.pairs import Pairs, count_pairs, positions, summarize
 from polytag.types import Array, ArrayLike
 
 T = TypeVar("T")
-BLOCK = 2**23  # cells that are copied and sorted at a time: 32 MB of float32
+BLOCK = 2**21  # cells that are copied and sorted at a time: 16 MB of float64
 
 
 class Sets(NamedTuple):
@@ -36,7 +36,8 @@ class Outcome:
         labels: Predicted label sets (n, q), dense or sparse.
         threshold: Cut of the scores, ``score > threshold``: a number, one a label, or an object with ``values``; unused beside ``labels``.
 
-    Cost: O(n q log q + n q log n) at first use of rankings; memory O(positives) besides blocks of 64 MB at most for usual sizes.
+    Cost: O(n q log q + n q log n) at first use of rankings; memory O(positives) besides blocks of
+        some 64 MB (128 n bytes if that is more: fewer than 16 columns at a time would waste the reading).
 
     Example:
         >>> from polytag import metrics
@@ -99,7 +100,7 @@ class Outcome:
         """Counts within each label, shape (q,)."""
         rows, columns = self.cells.by_column
         found, parts, start = self.scores[rows, columns], [], 0
-        for lower, upper in blocks(self.cells.q, self.cells.n):
+        for lower, upper in blocks(self.cells.q, self.cells.n, least=16):
             values = np.array(self.scores[:, lower:upper].T, order="C")
             self._mask(values.T, slice(None), slice(lower, upper))
             values.sort(axis=1)
@@ -228,9 +229,9 @@ class Outcome:
         return np.where(cut > self._threshold, np.nextafter(cut, cut.dtype.type(-np.inf)), cut)
 
 
-def blocks(groups: int, members: int) -> Iterator[tuple[int, int]]:
-    """Yield (first, last + 1) of blocks of groups that fit in memory."""
-    size = max(1, BLOCK // members)
+def blocks(groups: int, members: int, least: int = 1) -> Iterator[tuple[int, int]]:
+    """Yield (first, last + 1) of blocks of groups that fit in memory, of ``least`` groups or more."""
+    size = max(least, BLOCK // members)
     for lower in range(0, groups, size):
         yield lower, min(lower + size, groups)
 
@@ -250,5 +251,7 @@ def _as_bool(labels: Array) -> Array:
     chosen = np.asarray(labels == 1)
     if np.count_nonzero(chosen) + np.count_nonzero(labels == 0) != labels.size:
         odd = labels[(labels != 0) & (labels != 1)]
-        raise ParameterError(f"expected predicted labels that are 0 or 1, but got {odd.flat[0].item()!r}; pass scores as scores, with threshold=")
+        raise ParameterError(
+            f"expected predicted labels that are 0 or 1, but got {odd.flat[0].item()!r}; pass scores as scores, with threshold="
+        )
     return chosen
