@@ -126,7 +126,12 @@ class DELA(MultiLabelModel):
         return [{"params": rest, "lr": lr}, {"params": gates, "lr": lr * self.lr_ratio}]
 
     def _draw_noise(self, x: Tensor) -> tuple[Float[Tensor, "q latent"], Float[Tensor, "b latent"]]:
-        """Draw what is random in a step: uniforms for the gates, shared by the batch, and noise for each instance, shared by the labels."""
+        """Draw what is random in a step: uniforms for the gates, shared by the batch, and noise for each instance, shared by the labels.
+
+        In evaluation mode nothing is random: the gates take their likelier side, and there is no noise.
+        """
+        if not self.training:
+            return torch.full_like(self.gates, 0.5), x.new_zeros(len(x), self.gates.shape[1])
         noise = torch.randn(len(x), self.gates.shape[1], dtype=self.gates.dtype, device=x.device)
         return torch.rand_like(self.gates), noise
 

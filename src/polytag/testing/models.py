@@ -1,0 +1,259 @@
+"""What every deep model promises, as checks that third parties can run on theirs.
+
+::
+
+    from polytag.testing.models import check_model
+    check_model(MyModel)
+"""
+
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from polytag.data.dataset import Dataset
+from polytag.data.synthetic import make_multilabel
+from polytag.data.table import Table
+from polytag.losses import BCE
+from polytag.models.base import MultiLabelModel
+from polytag.types import Batch
+
+Make = Callable[..., MultiLabelModel]
+
+
+def check_model(cls: type[MultiLabelModel], **params: Any) -> None:
+    """Run all checks on a model class.
+
+    Args:
+        cls: Built through ``cls.from_data(table, seed=seed, **params)``.
+        **params: Its parameters.
+
+    Raises:
+        AssertionError: A promise is broken.
+
+    Example:
+        >>> from polytag.models import Linear
+        >>> check_model(Linear)
+    """
+    for check in CHECKS:
+        check(partial(cls.from_data, **params))
+
+
+def toy(n: int = 24, d: int = 6, q: int = 4) -> Table:
+    """Return a small table with unequal label frequencies; one row without labels and all features zero, one row with all labels."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(n, d)).astype(np.float32)
+    y = (rng.random((n, q)) < np.linspace(0.7, 0.2, q)).astype(np.float32)
+    x[0] = 0
+    y[0], y[1] = 0, 1
+    return Table(Dataset(x, y))
+
+
+def batch_of(table: Table, b: int | None = None) -> Batch:
+    """Return the first b rows, or all."""
+    return table[torch.arange(table.n if b is None else b)]
+
+
+def train(model: MultiLabelModel, batch: Batch, steps: int, lr: float = 3e-3, rows: int | None = None) -> None:
+    """Take steps on random rows of a batch (all rows by default), as a plain loop does."""
+    optimizer, generator = torch.optim.Adam(model.param_groups(lr)), torch.Generator().manual_seed(0)
+    model.train()
+    for _ in range(steps):
+        chosen = torch.randperm(len(batch.x), generator=generator)[:rows]
+        loss = model.objective(Batch(*(part[chosen] for part in batch))).loss
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    model.eval()
+
+
+def logits_of(model: MultiLabelModel, x: Tensor) -> Tensor:
+    """Return the logits in evaluation mode."""
+    model.eval()
+    with torch.no_grad():
+        return model(x)  # type: ignore[no-any-return]
+
+
+def check_shapes(make: Make) -> None:
+    """Logits are (b, q) in prediction and training, for one feature or many, one row or many; the loss is a finite scalar."""
+    for d, q in ((1, 2), (3, 2), (103, 14)):
+        table = toy(d=d, q=q)
+        model = make(table)
+        for b in (1, 2, 7):
+            objective = model.train().objective(batch_of(table, b))
+            assert objective.loss.shape == ()
+            assert bool(objective.loss.isfinite())
+            assert objective.logits.shape == (b, q)
+            assert logits_of(model, batch_of(table, b).x).shape == (b, q)
+            assert not any(part.requires_grad for part in objective.parts.values())
+
+
+def check_seed(make: Make) -> None:
+    """The same seed gives the same weights, another seed others; the global random state stays as it was."""
+    table, state = toy(), torch.random.get_rng_state()
+    first, again, other = make(table, seed=3).state_dict(), make(table, seed=3).state_dict(), make(table, seed=4).state_dict()
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def check_parameters(make: Make) -> None:
+    """The optimiser's groups hold every trainable parameter once; each gets a finite gradient, and not zero everywhere."""
+    table = toy()
+    model = make(table)
+    grouped = [p for group in model.param_groups(0.1) for p in group["params"]]
+    assert len({id(p) for p in grouped}) == len(grouped)
+    assert {id(p) for p in grouped} == {id(p) for p in model.parameters() if p.requires_grad}
+    model.train().objective(batch_of(table)).loss.backward()  # type: ignore[no-untyped-call]
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert bool(parameter.grad.isfinite().all()), name
+            assert bool((parameter.grad != 0).any()), name
+
+
+def check_training(make: Make) -> None:
+    """Training on data with known truth moves every parameter and beats, on new rows, the untrained network and the label prior."""
+    data, truth = make_multilabel(1800, 12, 5, noise=0.1, seed=1)
+    table, valid = Table(data.take(np.arange(1500))), Table(data.take(np.arange(1500, 1800)))
+    new, bce = batch_of(valid), BCE()
+    model = make(table)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    untrained = bce(logits_of(model, new.x), new.y)
+    train(model, batch_of(table), 100, lr=1e-2, rows=64)
+    logits = logits_of(model, new.x)
+    prior = torch.logit(batch_of(table).y.mean(dim=0)).expand_as(new.y)
+    best = bce(torch.logit(torch.as_tensor(truth[1500:], dtype=torch.float32).clamp(1e-6, 1 - 1e-6)), new.y)
+    trained = bce(logits, new.y)
+    assert bool(trained < untrained)
+    bar = 0.6 * bce(prior, new.y) + 0.4 * best
+    assert bool(trained < bar), f"a loss of {float(trained):.3f} is hardly better than the label prior (expected below {float(bar):.3f})"
+    assert bool((logits.std(dim=0) > 0.1).all()), "the scores are constant"
+    for name, parameter in model.named_parameters():
+        assert not parameter.requires_grad or not torch.equal(parameter, before[name]), f"{name} did not move"
+
+
+def check_capacity(make: Make) -> None:
+    """A table with more features than rows is learned by heart: 95 % of the rows with all labels right within 500 steps."""
+    rng = np.random.default_rng(2)
+    batch = batch_of(Table(Dataset(rng.normal(size=(32, 48)), (rng.random((32, 5)) < 0.4).astype(np.uint8))))
+    model = make(Table(Dataset(batch.x.numpy(), batch.y.numpy())))
+    for _ in range(20):
+        train(model, batch, 25)
+        right = ((logits_of(model, batch.x) > 0) == (batch.y == 1)).all(dim=1).float().mean()
+        if right >= 0.95:
+            return
+    raise AssertionError(f"after 500 steps only {float(right):.0%} of the rows have all labels right")
+
+
+def check_blind_to_labels(make: Make) -> None:
+    """The logits of a training step do not depend on y, and in evaluation mode they are those of ``forward``, a shift aside."""
+    table = toy()
+    model, batch = make(table).train(), batch_of(table)
+    state = deepcopy(model.state_dict())
+    logits = []
+    for y in (batch.y, 1 - batch.y):
+        model.load_state_dict(state)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            logits.append(model.objective(batch._replace(y=y)).logits.detach())
+    assert torch.equal(logits[0], logits[1])
+    trained, predicted = model.eval().objective(batch).logits.detach(), logits_of(model, batch.x)
+    shift = (predicted - trained).mean()
+    torch.testing.assert_close(trained + shift, predicted)
+
+
+def check_evaluation(make: Make) -> None:
+    """Prediction is the same each time, for each row alone, with and without gradients, and leaves weights and random state alone."""
+    table = toy()
+    model, x = make(table), batch_of(table).x
+    train(model, batch_of(table), 2)
+    state, random = deepcopy(model.state_dict()), torch.random.get_rng_state()
+    first = logits_of(model, x)
+    assert torch.equal(logits_of(model, x), first)
+    torch.testing.assert_close(torch.cat([logits_of(model, row[None]) for row in x]), first)
+    torch.testing.assert_close(model(x).detach(), first)
+    assert torch.equal(torch.random.get_rng_state(), random)
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+def check_state(make: Make) -> None:
+    """``state_dict`` carries everything into a model built from sizes alone; a deep copy of it outlives further training."""
+    table = toy()
+    model, batch = make(table), batch_of(table)
+    train(model, batch, 3)
+    kept, logits = deepcopy(model.state_dict()), logits_of(model, batch.x)
+    train(model, batch, 3)
+    assert not torch.equal(logits_of(model, batch.x), logits)
+    empty = Table(Dataset(np.zeros((0, table.d)), np.zeros((0, table.q), dtype=np.uint8)))
+    rebuilt = make(empty, seed=99)
+    for target in (model, rebuilt):
+        target.load_state_dict(kept)
+        assert torch.equal(logits_of(target, batch.x), logits)
+
+
+def check_degenerate_batches(make: Make) -> None:
+    """Loss and gradients are finite for zero features, empty, full and constant labels, and labels that are unknown (NaN)."""
+    table = toy()
+    model, batch = make(table).train(), batch_of(table)
+    for x in (batch.x, torch.zeros_like(batch.x)):
+        for y in (batch.y, torch.zeros_like(batch.y), torch.ones_like(batch.y), torch.full_like(batch.y, torch.nan)):
+            loss = model.objective(batch._replace(x=x, y=y)).loss
+            model.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            assert bool(loss.isfinite())
+            assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in model.parameters())
+
+
+def check_unknown_labels(make: Make) -> None:
+    """The labels behind an unknown cell do not matter: the loss with NaN lies strictly between nothing and everything known."""
+    table = toy()
+    model, batch = make(table).eval(), batch_of(table)
+    y = batch.y.clone()
+    y[::2] = torch.nan
+    whole, half = (model.objective(batch._replace(y=labels)) for labels in (batch.y, y))
+    bce = BCE()
+    assert torch.equal(whole.logits, half.logits)
+    torch.testing.assert_close(bce(half.logits, y), bce(whole.logits[1::2], batch.y[1::2]))
+    assert bool(half.loss != whole.loss)
+    (gradient,) = torch.autograd.grad(half.loss, half.logits)
+    assert bool((gradient[::2] == 0).all())
+    assert bool((gradient[1::2] != 0).all())
+
+
+def check_precision(make: Make) -> None:
+    """Double precision gives the same loss to 1e-4; bfloat16 gives logits to 5 % and a loss in single precision with finite gradients."""
+    table = toy()
+    model, batch = make(table).eval(), batch_of(table)
+    single = model.objective(batch)
+    double = deepcopy(model).double().objective(batch._replace(x=batch.x.double(), y=batch.y.double()))
+    torch.testing.assert_close(single.loss.double(), double.loss, rtol=1e-4, atol=0)
+    assert double.logits.dtype == torch.float64
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model.train().objective(batch)
+        predicted = logits_of(model, batch.x)
+    half.loss.backward()  # type: ignore[no-untyped-call]
+    assert half.loss.dtype == torch.float32
+    assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in model.parameters())
+    plain = logits_of(model, batch.x)
+    assert bool(((predicted.float() - plain).abs() <= 0.05 * plain.abs().max().clamp(min=0.1)).all())
+
+
+CHECKS: tuple[Callable[[Make], None], ...] = (
+    check_shapes,
+    check_seed,
+    check_parameters,
+    check_training,
+    check_capacity,
+    check_blind_to_labels,
+    check_evaluation,
+    check_state,
+    check_degenerate_batches,
+    check_unknown_labels,
+    check_precision,
+)
+"""All checks, in the order in which ``check_model`` runs them."""

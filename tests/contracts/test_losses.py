@@ -1,0 +1,97 @@
+"""Every registered loss keeps the promises of the contract, and the contract notices losses that break them."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from polytag import registry
+from polytag.losses import BCE, Loss
+from polytag.testing import losses as contract
+
+
+@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", registry.names("loss"))
+def test_contract(name, check):
+    check(registry.get("loss", name))
+
+
+@pytest.mark.parametrize("name", registry.names("loss"))
+def test_docstring_names_cost_and_example(name):
+    doc = registry.get("loss", name).__doc__
+    for section in ("Args:", "Cost:", "Example:"):
+        assert section in doc
+
+
+class PerInstance(Loss):
+    """A correct loss of instances: the mean over labels."""
+
+    def terms(self, logits, y):
+        logits = logits.float() if logits.dtype == torch.bfloat16 else logits
+        whole = y.isnan().any(dim=1, keepdim=True)
+        cells = functional.binary_cross_entropy_with_logits(logits, y.to(logits).masked_fill(whole, 0), reduction="none")
+        return cells.masked_fill(whole, 0).mean(dim=1)
+
+
+def test_a_loss_of_instances_passes():
+    contract.check_loss(PerInstance)
+
+
+class Detached(BCE):
+    def terms(self, logits, y):
+        return super().terms(logits, y) + (logits.detach() - logits)
+
+
+class Overflowing(BCE):
+    def terms(self, logits, y):
+        p = logits.exp() / (1 + logits.exp())
+        return -(y * p.log() + (1 - y) * (1 - p).log())
+
+
+class Contrary(BCE):
+    def terms(self, logits, y):
+        return super().terms(-logits, y)
+
+
+class Ordered(BCE):
+    def terms(self, logits, y):
+        return super().terms(logits, y) * torch.arange(1, 1 + y.shape[1])
+
+
+class InPlace(BCE):
+    def terms(self, logits, y):
+        with torch.no_grad():
+            logits.data += 1
+        return super().terms(logits, y)
+
+
+class Assuming(BCE):
+    def forward(self, logits, y):
+        return super().forward(logits, y.nan_to_num())
+
+
+class Rough(BCE):
+    def terms(self, logits, y):
+        return functional.softplus(logits) - logits * y.to(logits.dtype)
+
+
+class Summed(BCE):
+    def forward(self, logits, y):
+        return self.terms(logits, y).sum()
+
+
+BROKEN = {
+    "check_shape": Summed,
+    "check_gradient": Detached,
+    "check_extreme_logits": Overflowing,
+    "check_better_scores_cost_less": Contrary,
+    "check_permutation": Ordered,
+    "check_inputs_stay": InPlace,
+    "check_unknown_labels": Assuming,
+    "check_half_precision": Rough,
+}
+
+
+@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+def test_the_contract_notices(check):
+    with pytest.raises((AssertionError, RuntimeError)):
+        check(BROKEN[check.__name__])

@@ -1,0 +1,104 @@
+"""Every registered model keeps the promises of the contract, and the contract notices models that break them."""
+
+import copy
+
+import pytest
+import torch
+
+from polytag import registry
+from polytag.models import MLP, Objective
+from polytag.testing import models as contract
+
+PRESETS = [(name, preset) for name in registry.names("model") for preset in registry.get("model", name).PRESETS]
+
+
+@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", registry.names("model"))
+def test_contract(name, check):
+    check(registry.get("model", name).from_data)
+
+
+@pytest.mark.parametrize(("name", "preset"), PRESETS)
+def test_presets_build_and_train(name, preset):
+    def make(table, **params):
+        return registry.get("model", name).from_data(table, preset=preset, **params)
+
+    for check in (contract.check_shapes, contract.check_parameters, contract.check_state, contract.check_degenerate_batches):
+        check(make)
+
+
+@pytest.mark.parametrize("name", registry.names("model"))
+def test_says_how_it_is_trained(name):
+    model = registry.get("model", name)
+    for preset in (None, *model.PRESETS):
+        assert {"lr", "weight_decay", "batch_size", "epochs"} <= model.training_defaults(preset).keys()
+
+
+@pytest.mark.parametrize("name", registry.names("model"))
+def test_docstring_names_cost_reference_and_example(name):
+    doc = registry.get("model", name).__doc__
+    for section in ("Args:", "Cost:", "Reference:", "Example:"):
+        assert section in doc
+
+
+def test_unknown_preset_names_the_nearest():
+    with pytest.raises(KeyError, match="adabatch"):
+        registry.get("model", "clif").from_data(contract.toy(), preset="adabatsh")
+
+
+class Fails(MLP):
+    """A perceptron with one fault, chosen by name."""
+
+    def __init__(self, d, q, *, fault, **params):
+        super().__init__(d, q, **{"hidden": [16], "dropout": 0.0, **params})
+        self.fault, self.calls = fault, 0
+        if fault == "check_parameters":
+            self.idle = torch.nn.Parameter(torch.zeros(1))
+        if fault == "check_seed":
+            for parameter in self.parameters():
+                torch.nn.init.ones_(parameter)
+        if fault in ("check_training", "check_capacity"):
+            self.output.requires_grad_(False)
+            self.hidden.requires_grad_(False)
+            self.constant = torch.nn.Parameter(torch.zeros(q))
+
+    def forward(self, x):
+        self.calls += 1
+        logits = super().forward(x)
+        if self.fault == "check_evaluation":
+            logits = logits + 0.1 * self.calls
+        if self.fault in ("check_training", "check_capacity"):
+            logits = 0 * logits + self.constant
+        if self.fault == "check_shapes" and not self.training:
+            logits = logits.T
+        return logits
+
+    def objective(self, batch):
+        logits = self(batch.x)
+        if self.fault == "check_blind_to_labels":
+            logits = logits + 0.1 * batch.y
+        loss = self.loss(logits, batch.y)
+        if self.fault == "check_degenerate_batches":
+            loss = loss / batch.y.sum()
+        if self.fault == "check_unknown_labels":
+            loss = self.loss(logits, batch.y.nan_to_num())
+        if self.fault == "check_precision":
+            loss = loss.half().float()
+        return Objective(loss, logits)
+
+    def state_dict(self, *args, **kwargs):
+        state = super().state_dict(*args, **kwargs)
+        return {"output.bias": state["output.bias"]} if self.fault == "check_state" else state
+
+    def load_state_dict(self, state, strict=True, assign=False):
+        return super().load_state_dict(copy.copy(state), strict=False)
+
+
+@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+def test_the_contract_notices(check):
+    def make(table, seed=0, fault=check.__name__):
+        return Fails.from_data(table, seed=seed, fault=fault)
+
+    with pytest.raises(AssertionError):
+        check(make)
+    check(lambda table, seed=0: make(table, seed, fault=None))
