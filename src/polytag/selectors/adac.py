@@ -82,16 +82,19 @@ class AdaC(LossWeighted):
         self.jumps, everything = [], self.targets.index.q
         self._stocks.forget()
         quick = self.sampler == "rejection" or (self.sampler == "auto" and self.n > 4 * k)
+        left = None if quick else self._weights()
         label = -1
         while len(chosen) < k:
             row = None
             if label >= 0 and not restarts[len(chosen)]:
-                row = self._among(label, chosen, quick)
+                row = self._proposed(label, chosen) if left is None else self._scanned(label, left)
             if row is None:
                 self.jumps.append(len(chosen))
-                row = self._among(everything, chosen, quick)
+                row = self._proposed(everything, chosen) if left is None else self._scanned(everything, left)
             assert row is not None  # k <= n, so some row is left
             chosen[row] = None
+            if left is not None:
+                left[row] = 0.0
             label = int(self.chain.leads[row])
         return torch.tensor(list(chosen))
 
@@ -122,12 +125,16 @@ class AdaC(LossWeighted):
         self._stocks = Stocks(self.chain, int(memory["seed"]))
         self._stocks.restore(saved_array(memory["stock_rounds"]), saved_array(memory["stock_places"]))
 
-    def _among(self, label: int, chosen: dict[int, None], quick: bool) -> int | None:
+    def _weights(self) -> Array:
+        """Return the weight of each row, at most 1, shape (n,)."""
+        weights: Array = np.exp(self.log_pressure * (self.losses.exponents() - self.losses.top))
+        return weights
+
+    def _proposed(self, label: int, chosen: dict[int, None]) -> int | None:
         """Draw one row of ``members(label)`` (of all rows if the label is q) that is not chosen, by weight; None if there is none."""
         looked = 0.0
-        budget = 64 * self.pressure if quick else 0
         stock = self._stocks.of(label)
-        while looked < budget:
+        while looked < 64 * self.pressure:
             row = stock.next(chosen)
             if row is not None:
                 return row
@@ -135,8 +142,20 @@ class AdaC(LossWeighted):
             passed = luck >= self.log_pressure * (self.losses.top - self.losses.exponents(rows))
             self.proposals.observe(len(rows), stock.take(passed))
             looked += len(rows) + 1
-        candidates = self.chain.members(label) if label < self.targets.index.q else np.arange(self.n)
+        candidates = self._members(label)
         candidates = candidates[~np.isin(candidates, np.fromiter(chosen, np.int64, len(chosen)))]
         if not len(candidates):
             return None
         return int(candidates[by_keys(1, self.log_pressure * self.losses.exponents(candidates), self.generator)[0]])
+
+    def _scanned(self, label: int, left: Array) -> int | None:
+        """Do the same by going through all candidates, where few rows make that the quicker way; ``left`` is 0 for chosen rows."""
+        candidates = self._members(label)
+        sums = np.cumsum(left[candidates])
+        if not sums[-1] > 0:
+            return None
+        at = int(np.searchsorted(sums, self.generator.random() * sums[-1], side="right"))
+        return int(candidates[min(at, int(np.searchsorted(sums, sums[-1])))])  # rounding must not lead to a chosen row at the end
+
+    def _members(self, label: int) -> Array:
+        return self.chain.members(label) if label < self.targets.index.q else np.arange(self.n)

@@ -9,6 +9,9 @@ from polytag.data.stats import conditional_cooccurrence
 from polytag.selectors.targets import cells_of
 from polytag.types import Array
 
+_KEPT_ROWS = 2**20
+"""Row numbers kept over all labels: 8 MB, enough for every label of the sets on which going through all candidates is the quicker way."""
+
 
 class LabelChain:
     """The rarest label of each row, and for each label j the c labels ``L(j)`` that go with it most.
@@ -20,7 +23,7 @@ class LabelChain:
         index: Training labels.
         include_self: Count ``A[j, j]`` as 1, so that j is the first of its own c labels.
 
-    Cost: O(positives * Card + q^2 log q) to build; memory 4 n bytes and q c numbers; the rows themselves are looked up in the index.
+    Cost: O(positives * Card + q^2 log q) to build; memory 4 n bytes, q c numbers and at most 8 MB of row lists.
     """
 
     def __init__(self, index: LabelIndex, include_self: bool = False) -> None:
@@ -34,10 +37,19 @@ class LabelChain:
         positive = np.take_along_axis(affinity, best, axis=1) > 0
         self.correlated = [best[j][positive[j]] if positive[j].any() else np.array([j]) for j in range(index.q)]
         self._place = np.full(index.q, index.q)
+        self._members: dict[int, Array] = {}
+        self._members_size = 0
 
     def members(self, label: int) -> Array:
-        """Return all rows that have a label of ``L(label)``, ascending. Cost: O(their number, with repeats)."""
-        return np.unique(np.concatenate([self.index.rows_of(int(j)) for j in self.correlated[label]]))
+        """Return all rows that have a label of ``L(label)``, ascending. Cost: O(their number, with repeats); small results are kept."""
+        kept = self._members.get(label)
+        if kept is not None:
+            return kept
+        rows: Array = np.unique(np.concatenate([self.index.rows_of(int(j)) for j in self.correlated[label]]))
+        if self._members_size + len(rows) <= _KEPT_ROWS:
+            self._members[label] = rows
+            self._members_size += len(rows)
+        return rows
 
     def propose(self, label: int, m: int, generator: np.random.Generator) -> Array:
         """Return at most m independent rows, uniform over ``members(label)``, without building that set.
