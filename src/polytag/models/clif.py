@@ -15,6 +15,7 @@ from polytag.data.table import Table
 from polytag.errors import ParameterError
 from polytag.losses import BCE, Loss
 from polytag.models.base import MultiLabelModel, Objective, Preset
+from polytag.models.settings import CLIF_BY_DATA
 from polytag.nn import LabelwiseLinear, label_blocks, linear, mlp_block
 from polytag.nn.perceptron import SLOPE
 from polytag.registry import register
@@ -53,7 +54,8 @@ class CLIF(MultiLabelModel):
         classification", TPAMI 2022.
 
     Differs: preset ``adabatch`` is the copy in the batch-selection papers' code: the graph is the identity (so the embedding term asks for
-        a cosine of 2), the gate has no sigmoid, hidden 768, three input layers, embedding q, dropout 0.2.
+        a cosine of 2), the gate has no sigmoid, hidden 768, three input layers, embedding q, dropout 0.2. Presets named after data sets
+        are the authors' own choices for them.
 
     Example:
         >>> model = CLIF(4, 3, embedding=8, hidden=16).eval()
@@ -74,7 +76,8 @@ class CLIF(MultiLabelModel):
                 "sigmoid_gate": False,
             },
             {"lr": 1e-4, "weight_decay": 1e-4, "epochs": 100},
-        )
+        ),
+        **CLIF_BY_DATA,
     }
 
     graph: Tensor

@@ -11,6 +11,7 @@ from torch.nn import functional
 from polytag.errors import ParameterError
 from polytag.losses import BCE, Loss
 from polytag.models.base import MultiLabelModel, Objective, Preset
+from polytag.models.settings import DELA_BY_DATA
 from polytag.nn import LabelwiseLinear, label_blocks, mlp_block
 from polytag.registry import register
 from polytag.types import Batch
@@ -51,7 +52,7 @@ class DELA(MultiLabelModel):
 
     Differs: the log variance is clamped to [-10, 10], since it overflows otherwise; beta 1e-3 is a middle of the authors' values, which
         range from 1e-4 to 1 by data set. Preset ``adabatch`` is the copy in the batch-selection papers' code: no floor under the gates,
-        latent d / 2, dropout 0.2 in encoder and decoder, beta 1e-4.
+        latent d / 2, dropout 0.2 in encoder and decoder, beta 1e-4. Presets named after data sets are the authors' own choices for them.
 
     Example:
         >>> model = DELA(4, 3, latent=8).eval()
@@ -64,7 +65,8 @@ class DELA(MultiLabelModel):
         "adabatch": Preset(
             {"latent": lambda d, q: -(-d // 2), "dropout": 0.2, "decoder_dropout": 0.2, "beta": 1e-4, "off_noise": None},
             {"lr": 1e-4, "epochs": 100},
-        )
+        ),
+        **DELA_BY_DATA,
     }
 
     def __init__(
