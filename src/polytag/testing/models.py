@@ -124,7 +124,7 @@ def check_training(make: Make) -> None:
     model = make(table)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     untrained = bce(logits_of(model, new.x), new.y)
-    train(model, batch_of(table), 100, lr=1e-2, rows=64)
+    train(model, batch_of(table), 100, lr=1e-2, rows=32)
     logits = logits_of(model, new.x)
     prior = torch.logit(batch_of(table).y.mean(dim=0)).expand_as(new.y)
     best = bce(torch.logit(torch.as_tensor(truth[1500:], dtype=torch.float32).clamp(1e-6, 1 - 1e-6)), new.y)
