@@ -140,7 +140,7 @@ def outcome(path, labels):
     return [(type(data.X), data.feature_names, data.label_names), *((a.shape, a.dtype, a.tobytes()) for a in arrays)]
 
 
-quietly = settings(max_examples=250, deadline=2000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+quietly = settings(max_examples=250, deadline=20_000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
 @quietly
