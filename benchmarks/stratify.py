@@ -21,7 +21,7 @@ from polytag.data import IterativeStratifiedKFold, LabelIndex, make_multilabel
 from polytag.data.stratify import Deviation, deviation
 
 SIZES = {
-    "yeast": (2417, 14, 4.2, 7.2),
+    "yeast": (2417, 14, 4.2, 3.0),
     "scene": (2407, 6, 1.07, 1.25),
     "bibtex": (7395, 159, 2.4, 12.5),
     "corel5k": (5000, 374, 3.5, 190.0),

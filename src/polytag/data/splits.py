@@ -49,8 +49,8 @@ def stratified_parts(
         Kajdanowicz, "A network perspective on stratification of multi-label data", LIDTA 2017.
 
     Differs: Ties that remain after label and size go to the part that lacks the row's other labels most, before chance decides. After the
-        greedy pass single rows are moved until the sizes are exact and to give each part a positive of each label that has enough, and
-        groups are exchanged while that helps; the papers accept what the greedy pass leaves. Pairs of labels that occur in one row only
+        greedy pass single rows are moved until the sizes are exact and to give each part a positive of each label that has enough, and a
+        few are exchanged where that helps; the papers accept what the greedy pass leaves. Pairs of labels that occur in one row only
         are left out, since they cannot be spread.
 
     Example:

@@ -97,7 +97,7 @@ def spread(items: Items, shares: Array, rng: np.random.Generator | None = None) 
 
     The rarest remaining unit goes first; each of its items goes to the part that wants the unit most, then to the part with most room,
     then to the part that wants the item's other units most. Afterwards parts that are too full hand over the items that disturb the
-    units least, a part that lacks a label gets one where it can, and groups are exchanged while that helps.
+    units least, a part that lacks a label gets one where it can, and some items are exchanged where that helps.
 
     Args:
         items: From ``Items.from_labels``.
@@ -107,16 +107,16 @@ def spread(items: Items, shares: Array, rng: np.random.Generator | None = None) 
     Returns:
         Part of each item, shape (m,), int64. Without groups the part sizes are exactly ``part_sizes(n, shares)``.
 
-    Cost: O(cells k) time for the greedy pass, O(cells) for each handed-over item; O(cells + units k) memory.
+    Cost: O(cells k) time for the greedy pass, O(cells) for each item that is handed over or exchanged (30 exchanges, up to
+        500 if parts lacked a label or there are groups, fewer above 40,000 cells); O(cells + units k) memory.
     """
     shares = np.asarray(shares, dtype=np.float64)
     goal = part_sizes(int(items.weights.sum()), shares)
     parts = _Greedy(items, shares, goal, rng).run()
     repair = Repair(items, parts, shares, goal)
-    repair.cover()
+    hard = repair.cover() or items.weights.max(initial=1) > 1  # groups bring many units at once, and the greedy pass cannot look ahead
     repair.level()
-    if items.weights.max(initial=1) > 1:  # the greedy pass does less well with groups, which bring many units at once
-        repair.polish()
+    repair.polish(min(500 if hard else 30, 20_000_000 // max(len(items.units), 1)))  # each costs O(cells): at most a few seconds in all
     return repair.parts
 
 
@@ -237,9 +237,14 @@ class Repair:
         self.excess[to] += items.weights[item]
         self.parts[item] = to
 
-    def cover(self) -> None:
-        """Give each part at least one row of each label that has enough rows, where a single move does it without harm elsewhere."""
-        for to, unit in np.argwhere((self.held <= 0) & (self.lacking > 0)).tolist():
+    def cover(self) -> bool:
+        """Give each part at least one row of each label that has enough rows, where a single move does it without harm elsewhere.
+
+        Returns:
+            Whether some part lacked a label.
+        """
+        lacks = np.argwhere((self.held <= 0) & (self.lacking > 0)).tolist()
+        for to, unit in lacks:
             if self.held[to, unit] > 0:  # an earlier move brought it
                 continue
             holders = np.searchsorted(self.items.starts, np.flatnonzero(self.items.units == unit), side="right") - 1
@@ -251,6 +256,7 @@ class Repair:
                 best = min(best, (float(prices[at]), int(moved[at])))
             if best[1] >= 0:
                 self._move(best[1], to)
+        return bool(lacks)
 
     def level(self) -> None:
         """Move items from parts that are too full to parts that are not full, cheapest first, until the sizes are as wanted."""
@@ -266,7 +272,7 @@ class Repair:
                 if weights[item] <= min(self.excess[source], -self.excess[to]):
                     self._move(item, to)
 
-    def polish(self, most: int = 500) -> None:
+    def polish(self, most: int) -> None:
         """Exchange items of equal weight between two parts while that lowers the cost; a few at a time, so that all get their turn."""
         improved = True
         while improved and most > 0:
