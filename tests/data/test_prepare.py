@@ -147,11 +147,12 @@ class TestPresets:
         found = preparation.fit(data, split)
         assert found.labels.tolist() == np.flatnonzero(data.labels.counts > 20).tolist()
         assert found.scaler.shift == pytest.approx(data.X.min(axis=0))
-        assert AUTHORS_FEATURE_SHARES["yahoo_arts"] == 0.05
+        assert AUTHORS_FEATURE_SHARES["yahoo-arts"] == 0.05
 
     def test_feature_shares_go_by_name(self, data, split):
-        named = Dataset(np.tile(np.abs(data.X), 10), data.Y, name="yahoo_arts")
-        assert Preparation(**PRESETS["authors-2024"]["preparation"]).prepare(named, split).train.d == 3
+        preparation = Preparation(**PRESETS["authors-2024"]["preparation"])
+        for name, left in (("yahoo-arts", 3), ("Yahoo_Arts", 3), ("tmc2007-500", 60), ("tmc2007", 1)):
+            assert preparation.prepare(Dataset(np.tile(np.abs(data.X), 10), data.Y, name=name), split).train.d == left
 
     @pytest.mark.data
     def test_cal500_keeps_119_labels(self, real_data):
