@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
+_WHOLE = 20
+"""Length up to which words are kept on one line in a narrow console."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -36,7 +39,9 @@ class Grid:
 
         table = Table(title=escape(self.title), caption=escape(self.caption), title_justify="left", caption_justify="left")
         for position, name in enumerate(self.header):
-            table.add_column(escape(name), justify="right" if self._holds_numbers(position) else "left", no_wrap=position > 0)
+            numbers = self._holds_numbers(position)
+            whole = not numbers and max((len(row[position]) for row in self.rows), default=0) <= _WHOLE
+            table.add_column(escape(name), justify="right" if numbers else "left", overflow="fold", no_wrap=whole)
         for r, row in enumerate(self.rows):
             table.add_row(*(f"[bold]{escape(cell)}[/bold]*" if (r, c) in self.marked else escape(cell) for c, cell in enumerate(row)))
         return table

@@ -1,11 +1,14 @@
 """One finished training run, as it is kept on disk."""
 
+import hashlib
 import json
 import math
 import os
 import platform
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -32,7 +35,7 @@ class Record:
         prepared: What the preparation did.
         seconds: ``train`` (without evaluation), ``select`` (choosing batches and bookkeeping, part of ``train``), ``setup`` (building the
             selector, such as its imbalance weights), ``total``.
-        environment: Versions, hardware, threads, device, and when.
+        environment: Versions, a hash of the code, hardware, threads, device, and when.
         format: Layout of the file.
     """
 
@@ -75,12 +78,28 @@ def environment(device: str) -> dict[str, Any]:
     packages = ("polytag", "torch", "numpy", "scipy", "scikit-learn")
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "code": code_hash(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
     }
+
+
+@cache
+def code_hash() -> str:
+    """Return a hash of the source files that decide numbers, as they were when first asked for.
+
+    The version alone does not tell two states of a checkout apart.
+    """
+    root = Path(__file__).parents[1]
+    parts = ("data", "hierarchy", "losses", "metrics", "models", "nn", "selectors", "training")
+    files = sorted([*root.glob("*.py"), *(file for part in parts for file in (root / part).rglob("*.py"))])
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _processor() -> str:

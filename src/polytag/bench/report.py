@@ -189,7 +189,7 @@ def _environments(records: Sequence[Record]) -> list[str]:
         about = record.environment
         versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
         machine = f"{about['processor']}, {about['cores']} cores, {about['system']}, device {about['device']}"
-        kinds[f"{machine}; {about['threads']} thread(s) a cell; {versions}"] += 1
+        kinds[f"{machine}; {about['threads']} thread(s) a cell; {versions}; code {about.get('code')}"] += 1
     return [f"- {count} cells: {kind}" for kind, count in kinds.most_common()]
 
 
@@ -198,10 +198,11 @@ def _mixtures(records: Sequence[Record]) -> list[str]:
     mixed = []
     for what, values in (
         ("versions of polytag", {record.environment["versions"]["polytag"] for record in records}),
+        ("states of the code", {str(record.environment.get("code")) for record in records}),
         ("versions of torch", {record.environment["versions"]["torch"] for record in records}),
         ("devices", {record.environment["device"] for record in records}),
         ("numbers of threads", {str(record.environment["threads"]) for record in records}),
     ):
         if len(values) > 1:
-            mixed.append(f"the records come from different {what} ({', '.join(sorted(values))}); times, and last digits, may not compare")
+            mixed.append(f"the records come from different {what} ({', '.join(sorted(values))}); they may not compare")
     return mixed
