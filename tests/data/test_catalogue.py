@@ -196,3 +196,9 @@ def test_the_measures_of_the_page_are_those_of_describe() -> None:
     page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8").split("## Measures")[1]
     named = {key for row in re.findall(r"^\| (`[^|]*`) \|", page, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)}
     assert named == set(describe(Dataset(np.eye(2), np.eye(2))))
+
+
+def test_a_libsvm_file_loads_by_its_path(tmp_path: Path) -> None:
+    (tmp_path / "toy.libsvm").write_text("0,2 1:0.5 3:1\n1 2:2\n")
+    data = catalogue.load_dataset(str(tmp_path / "toy.libsvm"))
+    assert (data.n, data.d, data.q) == (2, 3, 3)

@@ -8,7 +8,7 @@ from pathlib import Path
 from polytag.data.catalogue.fetching import fetch
 from polytag.data.catalogue.listing import Entry, entry, names
 from polytag.data.dataset import Dataset
-from polytag.data.readers import read_arff, read_mat
+from polytag.data.readers import read_arff, read_libsvm, read_mat
 from polytag.errors import ParameterError, UnknownNameError
 
 _PACKED = (".gz", ".xz", ".bz2")
@@ -18,7 +18,8 @@ def load_dataset(name_or_path: str | Path, part: str | None = None, *, offline: 
     """Return a data set: of the catalogue by its name, or a file by its path.
 
     Args:
-        name_or_path: A name such as ``"yeast"`` (all of them: ``polytag.data.catalogue.names()``), or the path of an ARFF or MATLAB file.
+        name_or_path: A name such as ``"yeast"`` (all of them: ``polytag.data.catalogue.names()``), or the path of an ARFF, MATLAB or LIBSVM
+            file.
         part: ``"train"``, ``"test"``, ``"fold1"``, ... for one part as published; ``None`` for the whole set: its full file if it has one,
             else train and test, or the folds, one after the other.
         offline: ``True`` never downloads; ``None`` asks the environment variable ``POLYTAG_OFFLINE``.
@@ -105,7 +106,7 @@ def _from_path(path: Path, part: str | None) -> Dataset:
     if kind not in _READERS:
         raise ParameterError(
             f"expected a file that says itself which columns are labels ({', '.join(_READERS)}), but got {path.name}; "
-            "for tables and libsvm files call read_table or read_libsvm of polytag.data.readers, which take the labels as an argument"
+            "for a table call polytag.data.read_table, which takes the label columns as an argument"
         )
     return _READERS[kind](path)
 
@@ -117,4 +118,8 @@ def _kind(path: Path) -> str:
     return Path(name).suffix
 
 
-_READERS: dict[str, Callable[[Path], Dataset]] = {".arff": read_arff, ".mat": read_mat}
+_READERS: dict[str, Callable[[Path], Dataset]] = {
+    ".arff": read_arff,
+    ".mat": read_mat,
+    **dict.fromkeys((".libsvm", ".svm", ".svmlight"), read_libsvm),
+}
