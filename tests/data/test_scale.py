@@ -90,6 +90,10 @@ class TestMissing:
         thin = sparse.csr_array(np.array([[np.nan, 1.0], [4.0, 0.0], [0.0, 0.0]]))
         assert Scaler.fit(thin, "none").transform(thin).toarray().tolist() == [[2.0, 1.0], [4.0, 0.0], [0.0, 0.0]]
 
+    def test_sparse_missing_cells_do_not_widen_the_standard_scale(self):
+        thin = sparse.csr_array(np.array([[np.nan], [4.0], [0.0], [2.0]]))
+        assert Scaler.fit(thin, "standard").width[0] == pytest.approx(np.std([4, 0, 2]))
+
     def test_refused(self):
         with pytest.raises(DataError, match="missing='mean'"):
             Scaler.fit(self.X, missing="refuse")
