@@ -54,8 +54,10 @@ def run_cell(
     """
     start = time.perf_counter()
     data = load_dataset(dataset) if isinstance(dataset, str) else dataset
-    split = kfold(data, protocol.folds, **{"seed": seed, **protocol.split})[fold]
-    parts = Preparation(**protocol.preparation).prepare(data, split)
+    preparation = Preparation(**protocol.preparation)
+    tested = data if preparation.count_on == "train" else data.with_labels(preparation.kept_labels(data))
+    split = kfold(tested, protocol.folds, **{"seed": seed, **protocol.split})[fold]
+    parts = preparation.prepare(data, split)
     train, test = Table(parts.train, device), Table(parts.test, device)
     valid = Table(parts.valid, device) if parts.valid.n else None
 
