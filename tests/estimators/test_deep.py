@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from polytag import DeepMultiLabelClassifier, IterativeStratifiedKFold, metrics
 from polytag.errors import DataError, ParameterError, ResumeError, UnknownNameError
 from polytag.losses import BCE
+from polytag.training import checkpoint
 
 
 def make(n: int = 200, q: int = 4, seed: int = 0):
@@ -130,6 +131,14 @@ def test_what_cannot_be_saved_or_loaded_is_said(tmp_path: Path) -> None:
     X, Y = make()
     with pytest.raises(ParameterError, match="loss"):
         quick(loss=BCE()).fit(X, Y).save(tmp_path / "x")
+    quick().fit(X, Y).save(tmp_path / "later")
+    state = checkpoint.load(tmp_path / "later")
+    checkpoint.save(tmp_path / "later", {**state, "format": 99})
+    with pytest.raises(ResumeError, match="install a later one"):
+        DeepMultiLabelClassifier.load(tmp_path / "later")
+    checkpoint.save(tmp_path / "other", {"fingerprint": {}})
+    with pytest.raises(ResumeError, match="something else"):
+        DeepMultiLabelClassifier.load(tmp_path / "other")
     (tmp_path / "y").write_bytes(b"nonsense")
     with pytest.raises(ResumeError):
         DeepMultiLabelClassifier.load(tmp_path / "y")

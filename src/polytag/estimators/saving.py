@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-import polytag
 from polytag import registry
 from polytag.data.dataset import Dataset
 from polytag.data.scale import Scaler
@@ -15,6 +14,9 @@ from polytag.errors import ParameterError, ResumeError
 from polytag.estimators.targets import Target
 from polytag.training import Run, checkpoint
 
+_FORMAT = 1
+"""Number of the file's layout; a file with a higher one comes from a later version."""
+
 
 def save(estimator: Any, path: Path) -> None:
     """Write a fitted ``DeepMultiLabelClassifier`` to a file."""
@@ -22,7 +24,7 @@ def save(estimator: Any, path: Path) -> None:
     checkpoint.save(
         path,
         {
-            "polytag": polytag.__version__,
+            "format": _FORMAT,
             "estimator": type(estimator).__name__,
             "params": {name: _plain(name, value) for name, value in estimator.get_params(deep=False).items()},
             "target": {
@@ -48,6 +50,8 @@ def load(cls: Any, path: Path) -> Any:
     state = checkpoint.load(path)
     if state.get("estimator") != cls.__name__:
         raise ResumeError(f"expected a saved {cls.__name__} in {path}, but found {state.get('estimator', 'something else')!r}")
+    if state["format"] > _FORMAT:
+        raise ResumeError(f"{path} has format {state['format']}, but this version of polytag reads up to {_FORMAT}; install a later one")
     estimator = cls(**state["params"])
     target = state["target"]
     classes = tuple(np.array(values, dtype=dtype) for values, dtype in zip(target["classes"], target["dtypes"]))
