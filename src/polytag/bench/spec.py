@@ -356,6 +356,8 @@ def _problems(error: ValidationError) -> list[str]:
     """Return one line a problem: where it is, and what is wrong there."""
     lines = []
     for problem in error.errors():
+        if problem["type"] == "too_short" and problem["input"]:
+            continue  # it is only short of the entries that are wrong themselves, which are named too
         cause = problem.get("ctx", {}).get("error")
         if cause is not None:
             lines += str(cause).splitlines()

@@ -42,7 +42,8 @@ def info(
     from polytag.data.stats import describe
 
     dataset = catalogue.load_dataset(name)
-    table = Table(show_header=False, box=None, title=name, title_justify="left")
+    table = Table("", "", show_header=False, box=None, title=name, title_justify="left")
+    table.columns[1].overflow = "fold"
     if not Path(name).is_file():
         entry = catalogue.entry(name)
         for field in ("title", "summary", "domain", "family", "licence", "citation", "source", "note"):
