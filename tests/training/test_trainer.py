@@ -241,6 +241,18 @@ def test_prediction_is_in_order_and_leaves_the_mode() -> None:
         torch.testing.assert_close(logits, model(table[torch.arange(table.n)].x))
 
 
+@pytest.mark.parametrize("model_class", [MLP, CLIF, DELA])
+def test_prediction_in_float64_does_not_depend_on_the_company(model_class) -> None:
+    table = make_table()
+    model = model_class.from_data(table)
+    whole = predict(model, table, precision="float64")
+    assert whole.dtype == torch.float64
+    alone = torch.cat([predict(model, Table(table.dataset.take([row])), precision="float64") for row in range(20)])
+    torch.testing.assert_close(alone, whole[:20], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(predict(model, table).double(), whole, rtol=1e-4, atol=1e-5)
+    assert next(model.parameters()).dtype == torch.float32
+
+
 def test_divergence_is_reported() -> None:
     table = make_table()
     with pytest.raises(DivergenceError, match="lower lr"):

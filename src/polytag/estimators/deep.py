@@ -41,7 +41,8 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             keeps the last epoch.
         monitor: Metric by which the best epoch is chosen.
         patience: Epochs without improvement after which training stops; ``None`` runs all epochs.
-        precision: ``"float32"`` or ``"bfloat16"``.
+        precision: ``"float32"`` or ``"bfloat16"``, in training and prediction; on the CPU a network trained in float32 predicts in
+            float64, so that the score of a row does not depend on the rows predicted with it.
         device: ``"auto"`` takes a GPU if there is one.
         random_state: Seed of the weights, the batches, the validation rows and the model's noise.
         model_params: Further parameters of the model.
@@ -207,7 +208,8 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
                        seed=seed, callbacks=callbacks)  # fmt: skip
 
     def _logits(self, table: Table) -> Array:
-        return predict(self.model_, table, precision=self.precision).double().numpy()
+        exact = self.precision == "float32" and table.device.type == "cpu"
+        return predict(self.model_, table, precision="float64" if exact else self.precision).double().numpy()
 
     def _proba(self, table: Table) -> Array:
         return _sigmoid(self._logits(table))
