@@ -20,7 +20,7 @@ def demo(
         ["digits-scenes"],
         ["clif"],
         ["random", "hard", "adaptive", "adac"],
-        protocol={"folds": 2 if short else 5, "epochs": 5 if short else 12},
+        protocol={"folds": 2 if short else 5, "epochs": 5 if short else 10},
     )
     typer.echo("digits-scenes: several handwritten digits on one canvas; labels say which digits are there, and more. Model: CLIF.")
     raise typer.Exit(run_and_report(experiment, out, jobs=jobs or min(os.cpu_count() or 1, 4), device="cpu"))
