@@ -38,7 +38,8 @@ class AdaC(LossWeighted):
         jumps: The places of the last batch that were drawn among all rows.
 
     Cost: 0.5 to 3 ms a batch of 128 whatever n is: each label keeps a stock of proposals, which are accepted by the weights of the
-        moment; where n <= 4 k, running sums over all candidates of a label serve instead (O(k n)). Memory O(n + positives + q^2), and 16 bytes for each of about 2^22 proposals (at least 64 a label).
+        moment. Where n <= 4 k, running sums over all candidates of a label serve instead, O(k n). Memory O(n + positives + q^2), and
+        16 bytes for each of about 2^22 proposals (at least 64 a label).
 
     Reference: Zhou, Liu, Wang, Tsoumakas, "Adaptive batch selection for deep multi-label classification", arXiv 2403.18192, 2024,
         section 3.5.
