@@ -17,7 +17,8 @@ class Dataset:
     """Features and labels of the same rows.
 
     Args:
-        X: Features, shape (n, d) or (n, ...) for images; NumPy float array or SciPy CSR array. NaN is a missing value.
+        X: Features, shape (n, d) or (n, ...) for images; NumPy float array or SciPy CSR array. NaN is a missing value. An ``np.memmap``
+            stays on disk.
         Y: Labels, shape (n, q); CSR or NumPy array of 0 and 1; a float array may hold NaN for unknown.
         feature_names: d names.
         label_names: q names.
@@ -105,8 +106,10 @@ class Dataset:
 
 
 def _compressed(matrix: Any) -> Any:
-    """Return a NumPy array, or a CSR array if the matrix is sparse."""
-    return sparse.csr_array(matrix) if sparse.issparse(matrix) else np.asarray(matrix)
+    """Return a NumPy array, or a CSR array if the matrix is sparse; a mapped file is passed on as it is."""
+    if sparse.issparse(matrix):
+        return sparse.csr_array(matrix)
+    return matrix if isinstance(matrix, np.memmap) else np.asarray(matrix)
 
 
 def _stack(blocks: Sequence[Array]) -> Any:

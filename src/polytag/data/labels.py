@@ -12,6 +12,9 @@ import numpy as np
 from polytag.errors import DataError
 from polytag.types import Array, ArrayLike
 
+_BLOCK = 2**21
+"""Positive cells sorted at a time when the rows of each label are listed."""
+
 
 @dataclass(frozen=True)
 class LabelIndex:
@@ -25,7 +28,11 @@ class LabelIndex:
         column_starts: Shape (q + 1,); the rows of label j are ``rows[column_starts[j]:column_starts[j + 1]]``, ascending.
         rows: Shape (positives,).
 
-    Cost: O(n q) to build from a dense matrix, O(positives) from a CSR one; memory O(positives).
+    The four arrays are of type int32 where every cell number (``row * q + column``) fits, otherwise int64, so that such numbers may be
+    computed without a thought about overflow.
+
+    Cost: O(n q) to build from a dense matrix, O(positives) from a CSR one; memory 4 (2 positives + n + q) bytes in int32, and about
+    12 positives bytes more while it is built. With 10^7 rows of three labels: 0.3 GB.
     """
 
     n: int
@@ -45,21 +52,22 @@ class LabelIndex:
         if len(y.shape) != 2:
             raise DataError(f"expected labels of shape (n, q), but got shape {tuple(y.shape)}; use y.reshape(-1, 1) for one label")
         n, q = int(y.shape[0]), int(y.shape[1])
-        rows, columns = _positive_cells(y)
-        row_starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
-        by_label = np.argsort(columns, kind="stable")
-        column_starts = np.concatenate([[0], np.cumsum(np.bincount(columns, minlength=q))])
-        return cls(n, q, row_starts, columns, column_starts, rows[by_label])
+        dtype = index_type(n, q)
+        row_starts, columns = _compressed_rows(y, dtype)
+        column_starts, rows = np.zeros(q + 1, dtype=dtype), np.empty(len(columns), dtype=dtype)
+        np.cumsum(np.bincount(columns, minlength=q), out=column_starts[1:])
+        rows_by_label(row_starts, columns, column_starts, rows)
+        return cls(n, q, row_starts, columns, column_starts, rows)
 
     @property
     def counts(self) -> Array:
         """Number of positives of each label, shape (q,), int64."""
-        return np.diff(self.column_starts)
+        return np.diff(self.column_starts).astype(np.int64, copy=False)
 
     @property
     def sizes(self) -> Array:
         """Number of labels of each row, shape (n,), int64."""
-        return np.diff(self.row_starts)
+        return np.diff(self.row_starts).astype(np.int64, copy=False)
 
     def labels_of(self, row: int) -> Array:
         """Return the labels of one row, ascending."""
@@ -79,25 +87,58 @@ class LabelIndex:
         for size in np.unique(sizes[sizes > 0]):
             starts = self.row_starts[:-1][sizes == size]
             for block in np.array_split(starts, 1 + len(starts) * int(size) ** 2 // 2**22):
-                labels = self.columns[block[:, None] + np.arange(size)]
+                labels = self.columns[block[:, None] + np.arange(size)].astype(np.int64, copy=False)
                 pairs = labels[:, :, None] * self.q + labels[:, None, :]
                 counts += np.bincount(pairs.ravel(), minlength=len(counts))
         return counts.reshape(self.q, self.q)
 
 
-def _positive_cells(y: ArrayLike) -> tuple[Array, Array]:
-    """Return (rows, columns) of the ones, sorted by row, then column."""
+def index_type(n: int, q: int) -> type[np.int32 | np.int64]:
+    """Return the type in which the numbers of an index of this size are kept: int32 if all cell numbers fit, else int64."""
+    return np.int32 if max(n, q) * q < 2**31 else np.int64
+
+
+def rows_by_label(row_starts: Array, columns: Array, column_starts: Array, out: Array) -> None:
+    """Fill ``out`` with the rows of each label, ascending; works through the rows in blocks, so all arrays may lie on disk.
+
+    Cost: O(positives + q) time, besides O(q) for each of ``positives / 2^21`` blocks; memory 50 MB beside the arrays.
+    """
+    n, q = len(row_starts) - 1, len(column_starts) - 1
+    free = np.asarray(column_starts[:-1]).astype(np.int64)
+    small = np.uint16 if q <= 2**16 else columns.dtype  # short numbers are sorted by their digits, in linear time
+    first = 0
+    while first < n:
+        last = int(np.searchsorted(row_starts, row_starts[first] + _BLOCK, side="right")) - 1
+        last = min(max(last, first + 1), n)
+        block = np.asarray(columns[row_starts[first] : row_starts[last]])
+        order = np.argsort(block.astype(small), kind="stable")
+        counts = np.bincount(block, minlength=q)
+        firsts = np.cumsum(counts) - counts
+        places = np.repeat(free - firsts, counts) + np.arange(len(block))
+        out[places] = np.repeat(np.arange(first, last, dtype=out.dtype), np.diff(row_starts[first : last + 1]))[order]
+        free += counts
+        first = last
+
+
+def _compressed_rows(y: ArrayLike, dtype: type[np.int32 | np.int64]) -> tuple[Array, Array]:
+    """Return (row starts, columns) of the ones, columns ascending within a row."""
     if hasattr(y, "tocsr"):
-        cells = y.tocsr().tocoo()
-        rows, columns, values = np.asarray(cells.row), np.asarray(cells.col), np.asarray(cells.data)
+        csr = y.tocsr()
+        if not csr.has_sorted_indices:
+            csr = csr.sorted_indices()
+        values = np.asarray(csr.data)
         _check_binary(values)
-        order = np.lexsort((columns, rows))
-        kept = order[values[order] == 1]
-        return rows[kept].astype(np.int64), columns[kept].astype(np.int64)
+        ones = values == 1
+        if ones.all():
+            return csr.indptr.astype(dtype), csr.indices.astype(dtype)
+        starts = np.concatenate([[0], np.cumsum(ones)])[csr.indptr]
+        return starts.astype(dtype), csr.indices[ones].astype(dtype)
     dense = y.detach().cpu().numpy() if hasattr(y, "detach") else np.asarray(y)
     _check_binary(dense)
-    rows, columns = np.nonzero(dense == 1)
-    return rows.astype(np.int64), columns.astype(np.int64)
+    ones = dense == 1
+    starts = np.zeros(len(dense) + 1, dtype=dtype)
+    np.cumsum(np.count_nonzero(ones, axis=1), out=starts[1:])
+    return starts, np.nonzero(ones)[1].astype(dtype)
 
 
 def _check_binary(values: Array) -> None:
