@@ -17,14 +17,18 @@ from polytag.types import Batch
 class Table(torch.utils.data.Dataset[Batch]):
     """Rows of a data set on a device; sparse features and labels stay sparse and are filled in one batch at a time.
 
+    Features in a mapped file (an ``np.memmap``, see ``polytag.data.mapped``) stay on disk: each batch is gathered from the file and then
+    moved to the device, and so are its labels. Nothing is read or checked before.
+
     Args:
         dataset: What to show.
         device: Where, for example ``"cpu"`` or ``"cuda"``.
 
     Raises:
-        DataError: A feature is NaN or infinite (fill in missing values first, see ``polytag.data.prepare``).
+        DataError: A feature is NaN or infinite (fill in missing values first, see ``polytag.data.prepare``); in a mapped file, this is
+            found when the row is asked for.
 
-    Cost: memory of the data in float32 (features) and uint8 (labels; float32 if some are unknown).
+    Cost: memory of the data in float32 (features) and uint8 (labels; float32 if some are unknown); a mapped file: that of a batch.
 
     Example:
         >>> table = Table(Dataset(np.eye(3), np.array([[1, 0], [0, 1], [1, 1]])))
@@ -35,6 +39,11 @@ class Table(torch.utils.data.Dataset[Batch]):
 
     def __init__(self, dataset: Dataset, device: str | torch.device = "cpu") -> None:
         self.dataset, self.device = dataset, torch.device(device)
+        self._x: Any
+        self._y: Any
+        if isinstance(dataset.X, np.memmap):
+            self._x, self._y = _MappedRows(dataset.X, self.device, finite=True), _MappedRows(dataset.Y, self.device)
+            return
         values = dataset.X.data if hasattr(dataset.X, "indptr") else dataset.X
         if not np.isfinite(values).all():
             raise DataError("expected finite features, but some are NaN or infinite; fill them in first, for example with Preparation(...)")
@@ -94,6 +103,22 @@ class _SparseRows:
         dense = torch.zeros(len(rows), self.width, dtype=self.values.dtype, device=rows.device)
         dense[row, self.columns[cells]] = self.values[cells]
         return dense
+
+
+class _MappedRows:
+    """The rows of a mapped file, or of the labels beside it, gathered a batch at a time; float32."""
+
+    def __init__(self, matrix: Any, device: torch.device, finite: bool = False) -> None:
+        self._matrix, self._device, self._finite = matrix, device, finite
+
+    def __getitem__(self, rows: Int[Tensor, "b"]) -> Tensor:
+        at = rows.cpu().numpy()
+        block = self._matrix[at]
+        block = block.toarray() if hasattr(block, "indptr") else np.asarray(block)
+        if self._finite and not np.isfinite(block).all():
+            first = int(at[~np.isfinite(block).reshape(len(at), -1).all(axis=1)][0])
+            raise DataError(f"expected finite features, but row {first} of the mapped file has a NaN or infinite one; fill them in first")
+        return torch.from_numpy(block.astype(np.float32, copy=False)).to(self._device)
 
 
 def _rows(matrix: Any, dtype: torch.dtype, device: torch.device) -> Any:
