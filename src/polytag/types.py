@@ -17,14 +17,16 @@ Array: TypeAlias = np.ndarray
 
 
 class Batch(NamedTuple):
-    """One mini-batch: which rows, their features, their labels.
+    """One mini-batch: which rows, their features, their labels, and how much each counts.
 
     Attributes:
         rows: Row numbers within the training table, shape (b,), int64.
         x: Features, shape (b, ...), float32.
         y: Labels, shape (b, q), float32: 0, 1, or NaN for unknown.
+        weight: How much each row (b,) or each cell (b, q) counts in the loss; ``None``: all the same. Weights of mean 1 keep the scale.
     """
 
     rows: Int[Tensor, "b"]
     x: Float[Tensor, "b ..."]
     y: Float[Tensor, "b q"]
+    weight: Float[Tensor, "b"] | Float[Tensor, "b q"] | None = None

@@ -81,7 +81,7 @@ class Fails(MLP):
         logits = self(batch.x)
         if self.fault == "check_blind_to_labels":
             logits = logits + 0.1 * batch.y
-        loss = self.loss(logits, batch.y)
+        loss = self.loss(logits, batch.y, None if self.fault == "check_weight" else batch.weight)
         if self.fault == "check_degenerate_batches":
             loss = loss / batch.y.sum()
         if self.fault == "check_unknown_labels":

@@ -19,7 +19,7 @@ def test_nothing_is_made_on_another_device(name: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
     table = toy()
     model = registry.get("model", name).from_data(table).to("meta")
-    batch = Batch(*(part.to("meta") for part in batch_of(table)))
+    batch = Batch(*(part.to("meta") for part in batch_of(table)[:3]))
     objective = model.objective(batch)
     assert objective.loss.device.type == objective.logits.device.type == "meta"
     assert logits_of(model, batch.x).shape == (table.n, table.q)
@@ -35,7 +35,7 @@ def test_gpu_gives_the_numbers_of_the_cpu(name: str, precision: torch.dtype) -> 
     expected = model.objective(batch)
     model.cuda()
     with torch.autocast("cuda", precision, enabled=precision != torch.float32):
-        objective = model.objective(Batch(*(part.cuda() for part in batch)))
+        objective = model.objective(Batch(*(part.cuda() for part in batch[:3])))
     objective.loss.backward()
     close = {"rtol": 1e-3, "atol": 1e-4} if precision == torch.float32 else {"rtol": 0.05, "atol": 0.05}
     torch.testing.assert_close(objective.logits.float().cpu(), expected.logits, **close)

@@ -40,7 +40,7 @@ def test_the_classification_term_can_be_replaced(name: str) -> None:
     class Counted(nn.Module):
         """Stands in for a loss: five for everything."""
 
-        def forward(self, logits: Tensor, y: Tensor) -> Tensor:
+        def forward(self, logits: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
             return 5 + 0 * logits.sum()
 
         per_instance = forward

@@ -178,15 +178,15 @@ def test_levels_and_quantile():
 
 def test_compat_is_the_published_script():
     selector = Adaptive(Y, 2, compat="authors")
-    assert selector.weights is None
+    assert selector.imbalance is None
     assert (selector.refresh, selector.delta_scope, selector.q_clip, selector.warmup_order) == ("epoch", "at_visit", False, "sequential")
     assert torch.cat(list(selector)).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_weights_can_be_given_and_features_may_be_sparse():
-    weights = hand().weights
-    assert np.array_equal(Adaptive(Y, 2, imbalance_weight=weights).weights, weights)
-    assert np.array_equal(Adaptive(Y, 2, x=sparse.csr_array(X), neighbours=2).weights, weights)
+    weights = hand().imbalance
+    assert np.array_equal(Adaptive(Y, 2, imbalance_weight=weights).imbalance, weights)
+    assert np.array_equal(Adaptive(Y, 2, x=sparse.csr_array(X), neighbours=2).imbalance, weights)
     with pytest.raises(DataError, match="positive imbalance weights"):
         Adaptive(Y, 2, imbalance_weight=weights[1:])
 

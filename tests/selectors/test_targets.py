@@ -56,7 +56,25 @@ def test_cells_of_rows(labels):
 @pytest.mark.parametrize("shape", [(2, 7), (3, 6)])
 def test_wrong_shape_is_refused(labels, shape):
     with pytest.raises(DataError, match="logits of shape"):
-        Targets(labels).losses(np.arange(3), torch.zeros(shape))
+        Targets(labels).checked(np.arange(3), torch.zeros(shape))
+
+
+@pytest.mark.parametrize("rows", [[0, -1], [30, 2]])
+def test_rows_out_of_range_are_refused(labels, rows):
+    with pytest.raises(DataError, match="row numbers from 0 to 29"):
+        Targets(labels).checked(np.array(rows), torch.zeros(2, 7))
+
+
+def test_logits_that_are_not_finite(labels):
+    targets, rows = Targets(labels), np.array([3, 5])
+    logits = torch.zeros(2, 7)
+    assert targets.finite_logits(rows, logits, refuse=True) is logits
+    logits[1, 2] = torch.inf
+    with pytest.raises(DataError, match="instance 5"):
+        targets.finite_logits(rows, logits, refuse=True)
+    replaced = targets.finite_logits(rows, logits, refuse=False)
+    assert torch.equal(replaced[0], logits[0])
+    assert torch.equal(replaced[1], 15 - 30 * torch.as_tensor(labels[5]).float())
 
 
 @pytest.mark.gpu

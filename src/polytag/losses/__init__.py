@@ -1,6 +1,6 @@
 """Losses on logits, usable in any PyTorch loop."""
 
-from polytag.losses.base import Loss
+from polytag.losses.base import Loss, instance_mean, instance_weight
 from polytag.losses.bce import BCE
 
-__all__ = ["BCE", "Loss"]
+__all__ = ["BCE", "Loss", "instance_mean", "instance_weight"]

@@ -25,25 +25,54 @@ class Loss(nn.Module, abc.ABC):
     def terms(self, logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"]) -> Float[Tensor, "b ..."]:
         """Return the loss of each cell, shape (b, q), or of each instance, shape (b,); never changes its inputs."""
 
-    def forward(self, logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"]) -> Float[Tensor, ""]:
-        """Return the mean of the terms over the cells (or instances) whose labels are known; 0 if none is."""
-        terms, known = self._known_terms(logits, y)
+    def forward(
+        self, logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"], weight: Float[Tensor, "b ..."] | None = None
+    ) -> Float[Tensor, ""]:
+        """Return the mean of the terms over the cells (or instances) whose labels are known; 0 if none is.
+
+        Args:
+            logits: Shape (b, q).
+            y: Labels; NaN = unknown.
+            weight: How much each instance (b,) or cell (b, q) counts, ``Batch.weight``. Terms are multiplied by it before the mean is
+                taken, so that weights of mean 1 keep the scale.
+        """
+        terms, known = self._known_terms(logits, y, weight)
         return terms.sum() / known.sum().clamp(min=1)
 
-    def per_instance(self, logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"]) -> Float[Tensor, ""]:
+    def per_instance(
+        self, logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"], weight: Float[Tensor, "b ..."] | None = None
+    ) -> Float[Tensor, ""]:
         """Return the mean over instances of the sum of their known terms: the scale on which some models weigh it against other parts."""
-        terms, _ = self._known_terms(logits, y)
+        terms, _ = self._known_terms(logits, y, weight)
         return terms.sum() / max(len(terms), 1)
 
-    def _known_terms(self, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the terms, zero where the labels are unknown, and where they are known."""
+    def _known_terms(self, logits: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the weighted terms, zero where the labels are unknown, and where they are known."""
         terms = self.terms(logits, y)
         known = ~y.isnan() if terms.ndim == 2 else ~y.isnan().any(dim=1)
-        return terms.where(known, terms.new_zeros(())), known
+        terms = terms.where(known, terms.new_zeros(()))
+        if weight is None:
+            return terms, known
+        by_instance = instance_weight(weight)
+        fitting = by_instance if terms.ndim == 1 else by_instance[:, None] if weight.ndim == 1 else weight
+        return terms * fitting.to(terms), known
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """Typed door to ``forward``."""
         return super().__call__(*args, **kwargs)  # type: ignore[no-any-return]
+
+
+def instance_weight(weight: Float[Tensor, "b ..."]) -> Float[Tensor, "b"]:
+    """Return how much each instance counts: its weight, or the mean over the weights of its cells."""
+    return weight if weight.ndim == 1 else weight.mean(dim=1)
+
+
+def instance_mean(values: Float[Tensor, "b ..."], weight: Float[Tensor, "b ..."] | None) -> Float[Tensor, "..."]:
+    """Return the mean over a batch, each instance multiplied by its weight: for the parts of an objective that belong to instances."""
+    if weight is None:
+        return values.mean(dim=0)
+    by_instance = instance_weight(weight).to(values)
+    return (values * by_instance.view(-1, *[1] * (values.ndim - 1))).mean(dim=0)
 
 
 def at_least_float32(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

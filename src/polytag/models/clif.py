@@ -135,7 +135,7 @@ class CLIF(MultiLabelModel):
         """Return classification loss plus weighted embedding loss; the logits are those before any shift of the decision."""
         embeddings = self.embeddings()
         logits = self._logits(self.input(batch.x), self._gate(embeddings))
-        classification = self.loss(logits, batch.y)
+        classification = self.loss(logits, batch.y, batch.weight)
         likeness = self.embedding_loss(embeddings)
         loss = classification + self.weight * likeness
         return Objective(loss, logits, {"classification": classification.detach(), "embedding": likeness.detach()})

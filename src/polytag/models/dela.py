@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polytag.errors import ParameterError
-from polytag.losses import BCE, Loss
+from polytag.losses import BCE, Loss, instance_mean, instance_weight
 from polytag.models.base import MultiLabelModel, Objective, Preset
 from polytag.models.settings import DELA_BY_DATA
 from polytag.nn import LabelwiseLinear, label_blocks, mlp_block
@@ -115,9 +115,9 @@ class DELA(MultiLabelModel):
             mean, logvar = mean.to(dtype), logvar.to(dtype).clamp(-_LOGVAR, _LOGVAR)
             gates = self._gate(uniform)
             disturbance = (logvar / 2).exp() * noise
-            kl = _divergence(mean, logvar, gates)
+            kl = _divergence(mean, logvar, gates, batch.weight)
         logits = self._decode(batch.x, mean, gates, disturbance)
-        classification = self.loss.per_instance(logits, batch.y)
+        classification = self.loss.per_instance(logits, batch.y, batch.weight)
         loss = classification + self.beta * kl
         return Objective(loss, logits, {"classification": classification.detach(), "kl": kl.detach()})
 
@@ -166,12 +166,16 @@ class DELA(MultiLabelModel):
         return torch.cat(logits).T
 
 
-def _divergence(mean: Float[Tensor, "b k"], logvar: Float[Tensor, "b k"], gates: Float[Tensor, "q k"]) -> Float[Tensor, ""]:
+def _divergence(
+    mean: Float[Tensor, "b k"], logvar: Float[Tensor, "b k"], gates: Float[Tensor, "q k"], weight: Tensor | None = None
+) -> Float[Tensor, ""]:
     """Return the KL divergence of ``N(mean_b, gates_j^2 exp(logvar_b))`` from N(0, 1), summed over k and averaged over b and j.
 
     Cost: O((b + q) k): every term separates into a factor of the instance and one of the label.
     """
-    instance = (mean.square() - logvar - 1).sum(dim=1).mean()
+    instance = instance_mean((mean.square() - logvar - 1).sum(dim=1), weight)
     label = -2 * (gates + 1e-6).log().sum(dim=1).mean()
-    both = (logvar.exp().mean(dim=0) * gates.square().mean(dim=0)).sum()
+    both = (instance_mean(logvar.exp(), weight) * gates.square().mean(dim=0)).sum()
+    if weight is not None:
+        label = label * instance_weight(weight).to(label).mean()
     return (instance + label + both) / 2

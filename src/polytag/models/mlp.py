@@ -66,4 +66,4 @@ class MLP(MultiLabelModel):
     def objective(self, batch: Batch) -> Objective:
         """Return the loss of a batch."""
         logits = self(batch.x)
-        return Objective(self.loss(logits, batch.y), logits)
+        return Objective(self.loss(logits, batch.y, batch.weight), logits)

@@ -68,6 +68,8 @@ class AdaC(LossWeighted):
         **params: Any,
     ) -> None:
         super().__init__(y, batch_size, x=x, **params)
+        if self.correction:
+            self.importance_weights(np.arange(1))
         if not 0 <= restart_prob <= 1:
             raise ParameterError(f"expected 0 <= restart_prob <= 1, but got {restart_prob}")
         self.include_self, self.restart_prob = include_self, restart_prob
@@ -98,6 +100,17 @@ class AdaC(LossWeighted):
                 left[row] = 0.0
             label = int(self.chain.leads[row])
         return torch.tensor(list(chosen))
+
+    def importance_weights(self, *args: Any, **how: Any) -> Float[Tensor, "b"]:
+        """Refuse: after the first row of a chain most rows have no chance at all, so no weights can speak for them.
+
+        Raises:
+            ParameterError: Always.
+        """
+        raise ParameterError(
+            "AdaC has no importance weights: each further row of its chain comes from the rows of some labels only; "
+            "use Adaptive, or correction=0"
+        )
 
     def next_probabilities(self, row: int, chosen: tuple[int, ...] = ()) -> Float[Array, "n"]:
         """Return the distribution of the row that follows ``row`` in a chain, for inspection; ``row`` and ``chosen`` do not come again.

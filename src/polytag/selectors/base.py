@@ -2,12 +2,21 @@
 
 The whole idea, in a plain PyTorch loop::
 
-    for rows in selector:                        # one epoch of row numbers
+    for rows in selector:                                  # one epoch of row numbers
         logits = model(x[rows])
         loss_of(logits, y[rows]).backward()
         optimizer.step()
         optimizer.zero_grad()
-        selector.update(rows, logits.detach())   # the only arrow that points back
+        selector.update(rows, logits.detach())             # the only arrow that points back
+
+Two more lines serve the selectors that choose among candidates, and those that weigh the loss::
+
+    for rows in selector:
+        while selector.screening:                          # rows are candidates: show them to the model first
+            with torch.no_grad():
+                rows = selector.screen(rows, model(x[rows]))
+        weight = selector.weights(rows)                    # how much each row counts; None: all the same
+        ...
 """
 
 import abc
@@ -22,6 +31,8 @@ from torch import Tensor
 
 from polytag.data.labels import LabelIndex
 from polytag.errors import DataError, ParameterError, ResumeError
+from polytag.selectors.correction import importance_weights
+from polytag.selectors.lag import Lag
 from polytag.selectors.targets import Targets
 from polytag.types import Array, ArrayLike
 
@@ -33,9 +44,11 @@ class BatchSelector(abc.ABC):
 
     An epoch has ``ceil(n / batch_size)`` batches. The first ``warmup`` epochs are plain shuffled passes without replacement, the same for
     every selector with the same seed; after them each batch is drawn by ``draw``, without repeats within a batch, independently across
-    batches. Rows are drawn only when they are asked for, so that each batch knows everything that ``update`` has been told. A loader that
-    fetches m batches ahead makes the selector act on news that are m batches old (a *lag* of m); iterating directly, or a ``DataLoader``
-    with ``num_workers=0``, has lag 0.
+    batches. Rows are drawn only when they are asked for, so that each batch knows everything that ``update`` has been told.
+
+    A loader that fetches m batches ahead makes the selector act on news that are m batches old, a *lag* of m; iterating directly, or a
+    ``DataLoader`` with ``num_workers=0``, has lag 0. ``lag_seen`` is the largest lag so far, and one beyond ``lag`` is warned about, unless
+    the distribution is fixed while an epoch runs (``per_epoch``).
 
     ``iter(selector)`` begins a new epoch, also when the one before was left by ``break``; right after ``load_state_dict`` it continues the
     interrupted epoch instead. One iterator at a time.
@@ -48,7 +61,14 @@ class BatchSelector(abc.ABC):
         warmup: Number of plain passes at the start.
         warmup_order: ``"sequential"`` makes these passes run through the rows in order.
         last_batch: ``"full"``: every batch that is drawn has ``batch_size`` rows; ``"remainder"``: the last one completes n.
-        on_nonfinite: What to do with a NaN or infinite loss: ``"raise"``, or ``"max"`` to take the largest known loss instead.
+        on_nonfinite: What to do with NaN or infinite logits: ``"raise"``, or ``"max"`` to treat their rows as the hardest.
+        correction: Power in [0, 1] of the importance weights ``1 / (n p_i)`` that ``weights`` returns: 0 leaves the batches as they are, as
+            all papers do; 1 undoes their bias.
+        lag: Batches that the reader's loader is known to fetch ahead; no warning up to there.
+
+    Attributes:
+        screening: The rows just drawn are candidates, to be passed to ``screen`` with their logits.
+        size: Rows of the epoch that runs; n, except for selectors that leave rows out.
 
     Raises:
         ParameterError: A parameter has a value that makes no sense.
@@ -57,6 +77,15 @@ class BatchSelector(abc.ABC):
 
     settings: ClassVar[tuple[str, ...]] = ()
     """Attributes that shape the distribution; a saved state is only accepted by a selector in which they are equal."""
+
+    replacement: ClassVar[bool] = False
+    """A row may stand in a batch more than once."""
+
+    shrinks: ClassVar[bool] = False
+    """An epoch may leave rows out."""
+
+    per_epoch: bool = False
+    """The distribution is fixed while an epoch runs."""
 
     def __init__(
         self,
@@ -69,6 +98,8 @@ class BatchSelector(abc.ABC):
         warmup_order: Order = "shuffled",
         last_batch: Literal["full", "remainder"] = "full",
         on_nonfinite: Literal["raise", "max"] = "raise",
+        correction: float = 0.0,
+        lag: int = 0,
     ) -> None:
         self.targets = Targets(y)
         self.n = self.targets.index.n
@@ -76,30 +107,41 @@ class BatchSelector(abc.ABC):
             raise ParameterError(f"expected at least one row and batch_size >= 1, but got {self.n} rows and batch_size={batch_size}")
         if x is not None and x.shape[0] != self.n:
             raise DataError(f"expected as many rows in x as in y, but got {x.shape[0]} and {self.n}")
-        if warmup < 0 or seed < 0:
-            raise ParameterError(f"expected warmup >= 0 and seed >= 0, but got warmup={warmup} and seed={seed}")
+        _check_numbers(warmup, seed, lag, correction)
         choice("warmup_order", warmup_order, ("shuffled", "sequential"))
         choice("last_batch", last_batch, ("full", "remainder"))
         choice("on_nonfinite", on_nonfinite, ("raise", "max"))
         self.batch_size, self.seed, self.warmup = min(int(batch_size), self.n), int(seed), warmup
         self.warmup_order, self.last_batch, self.on_nonfinite = warmup_order, last_batch, on_nonfinite
+        self.correction = float(correction)
         self.generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=(1,))))
-        self.epoch, self.step = 0, 0
-        self._continues = False
+        self.epoch, self.step, self.size = 0, 0, self.n
+        self.screening, self._continues, self._lag = False, False, Lag(int(lag))
 
     @abc.abstractmethod
     def draw(self, k: int) -> Int[Tensor, "k"]:
-        """Draw ``k`` different rows, with ``self.generator`` as the only source of chance; int64, on the CPU."""
+        """Draw ``k`` different rows, with ``self.generator`` as the only source of chance; int64, on the CPU.
 
-    def update(self, rows: Int[Tensor, "b"], logits: Float[Tensor, "b q"]) -> None:  # noqa: B027  (an empty default is meant)
-        """Learn from the logits of a batch, after its step; by default nothing."""
+        A selector that chooses among candidates returns these, and sets ``self.screening``.
+        """
+
+    def observe(self, rows: Int[Array, "b"], logits: Float[Tensor, "b q"]) -> None:  # noqa: B027  (an empty default is meant)
+        """Learn from the logits of a batch, after its step; by default nothing. Rows and shape have been checked."""
+
+    def sift(self, rows: Int[Array, "m"], logits: Float[Tensor, "m q"]) -> Int[Tensor, "k"]:
+        """Return which of the candidates make the batch; or further candidates, with ``self.screening`` set again."""
+        raise NotImplementedError(f"{type(self).__name__} does not look at candidates")
 
     def begin_epoch(self) -> None:  # noqa: B027  (an empty default is meant)
         """Prepare the epoch ``self.epoch``, before its first batch; by default nothing."""
 
-    def probabilities(self) -> Float[Array, "n"]:
-        """Return the chance of each row to be the next one drawn, for inspection; by default uniform. Cost: O(n)."""
-        return np.full(self.n, 1 / self.n)
+    def density(self, rows: Int[Array, "b"] | slice = slice(None)) -> Float[Array, "b"]:
+        """Return the chance of some rows to be the next one drawn, up to a factor common to all rows; by default uniform."""
+        return np.ones(len(range(*rows.indices(self.n))) if isinstance(rows, slice) else len(rows))
+
+    def row_weights(self, rows: Int[Array, "b"]) -> Float[Tensor, "b ..."] | None:
+        """Return how much each row (b,) or cell (b, q) of the batch just drawn counts in the loss; by default ``None``: all the same."""
+        return None
 
     def memory(self) -> dict[str, Any]:
         """Return what a subclass has learnt, as tensors and plain values, for ``state_dict``; by default nothing."""
@@ -110,8 +152,8 @@ class BatchSelector(abc.ABC):
 
     @final
     def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
-        return math.ceil(self.n / self.batch_size)
+        """Return the number of batches of the epoch."""
+        return math.ceil(self.size / self.batch_size)
 
     @final
     def __iter__(self) -> Iterator[Int[Tensor, "k"]]:
@@ -120,21 +162,85 @@ class BatchSelector(abc.ABC):
             self._continues = False
         elif self.step:
             self.epoch, self.step = self.epoch + 1, 0
+        self._lag.restart()
         return self._batches()
 
-    def _batches(self) -> Iterator[Int[Tensor, "k"]]:
-        if self.step == 0:
-            self.begin_epoch()
-        full_pass = shuffled_pass(self.n, self.seed, self.epoch, self.warmup_order) if self.epoch < self.warmup else None
-        while self.step < len(self):
-            start = self.step * self.batch_size
-            if full_pass is not None:
-                rows = full_pass[start : start + self.batch_size]
-            else:
-                rows = self.draw(min(self.batch_size, self.n - start) if self.last_batch == "remainder" else self.batch_size)
-            self.step += 1
-            yield rows
-        self.epoch, self.step = self.epoch + 1, 0
+    @final
+    def update(self, rows: Int[Tensor, "b"], logits: Float[Tensor, "b q"]) -> None:
+        """Tell the selector what the model made of a batch, after its step.
+
+        Args:
+            rows: Row numbers of the batch.
+            logits: Logits of the classification head before the step, given x only; they are neither kept nor changed.
+
+        Raises:
+            DataError: Rows are out of range, shapes do not fit, or logits that matter are NaN or infinite.
+        """
+        self._lag.told()
+        self.observe(*self.targets.checked(host_rows(rows), logits))
+
+    @final
+    def screen(self, rows: Int[Tensor, "m"], logits: Float[Tensor, "m q"]) -> Int[Tensor, "k"]:
+        """Show the selector what the model makes of the candidates; it answers with the rows of the batch.
+
+        To be repeated while ``screening`` is set: the answer may consist of further candidates.
+
+        Args:
+            rows: The candidates, as they came.
+            logits: Their logits, computed without gradient, in evaluation mode.
+
+        Raises:
+            ParameterError: No candidates were handed out.
+            DataError: As for ``update``.
+        """
+        if not self.screening:
+            raise ParameterError("screen() was called, but the rows are no candidates; call it only while selector.screening is True")
+        checked = self.targets.checked(host_rows(rows), logits)
+        self.screening = False
+        return self.sift(*checked)
+
+    @final
+    def weights(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b ..."] | None:
+        """Return how much each row (b,) or cell (b, q) of the batch just drawn counts in the loss; ``None``: all the same.
+
+        The product of the selector's own weights and, if ``correction > 0``, ``importance_weights(rows, power=correction)``. To be asked
+        for before ``update``; goes into ``Batch.weight``.
+        """
+        at = host_rows(rows)
+        own = None if self._plain else self.row_weights(at)
+        if not self.correction or self._plain:
+            return own
+        corrected = self.importance_weights(at, power=self.correction)
+        return corrected if own is None else own * corrected.view(-1, *[1] * (own.ndim - 1))
+
+    @final
+    def probabilities(self) -> Float[Array, "n"]:
+        """Return the chance of each row to be the next one drawn, for inspection; of candidates, where these are drawn. Cost: O(n)."""
+        density = self.density()
+        proba: Array = density / density.sum()
+        return proba
+
+    def importance_weights(
+        self, rows: Int[Tensor, "b"] | Int[Array, "b"], *, power: float = 1.0, normalise: bool = True, ordered: bool = False
+    ) -> Float[Tensor, "b"]:
+        """Return ``1 / (n p_i)`` of the rows of the batch just drawn: with these weights a batch speaks for all rows equally.
+
+        Rows of a plain pass have weight 1. Shape (b,), float32, on the CPU.
+
+        Args:
+            rows: Row numbers in the order in which they were drawn.
+            power: In [0, 1]; less than 1 trades bias for variance.
+            normalise: Divide by their mean over the batch: bounded scale, a bias of order 1 / b, and no need for the sum over all n.
+            ordered: Heed that rows are drawn without replacement; with ``normalise=False`` the weighted mean of any quantity over the
+                batch is then unbiased for batches of any size (``polytag.selectors.correction``).
+
+        Cost: O(b) with ``normalise`` and without ``ordered``, else O(n).
+        """
+        at = host_rows(rows)
+        if self._plain:
+            return torch.ones(len(at))
+        chances = self.density(at) if normalise and not ordered else self.probabilities()[at]
+        return torch.from_numpy(importance_weights(chances, self.n, power, normalise, ordered)).float()
 
     @final
     def state_dict(self) -> dict[str, Any]:
@@ -143,6 +249,7 @@ class BatchSelector(abc.ABC):
             "seed": self.seed,
             "epoch": self.epoch,
             "step": self.step,
+            "size": self.size,
             "generator": self.generator.bit_generator.state,
             **self.memory(),
         }
@@ -162,38 +269,69 @@ class BatchSelector(abc.ABC):
         if wrong:
             raise ResumeError(f"the state belongs to another selector: {', '.join(wrong)}; build the selector as it was when it was saved")
         self.load_memory(state)
-        self.seed, self.epoch, self.step = int(state["seed"]), int(state["epoch"]), int(state["step"])
+        self.seed, self.epoch, self.step, self.size = (int(state[name]) for name in ("seed", "epoch", "step", "size"))
         self.generator.bit_generator.state = state["generator"]
-        self._continues = self.step > 0
+        self._continues, self.screening = self.step > 0, False
 
     def instance_losses(self, rows: Array, logits: Float[Tensor, "b q"], worst: Callable[[], float]) -> Float[Array, "b"]:
-        """Return the mean binary cross-entropy of each instance, for the ``update`` of a subclass.
-
-        Args:
-            rows: Row numbers (``host_rows``).
-            logits: Logits of the classification head, given x only.
-            worst: The largest loss known so far; stands in for NaN if ``on_nonfinite="max"``.
+        """Return the mean binary cross-entropy of each instance, for ``observe`` and ``sift`` of a subclass.
 
         Raises:
-            DataError: A loss is NaN or infinite, or the logits do not fit.
+            DataError: A loss is NaN or infinite, and ``on_nonfinite="raise"``; else it counts as ``worst()`` or the largest of the batch.
         """
-        losses = self.targets.losses(rows, logits)
-        finite = np.isfinite(losses)
-        if finite.all():
-            return losses
-        if self.on_nonfinite == "raise":
-            at = int(np.flatnonzero(~finite)[0])
-            raise DataError(
-                f"the loss of instance {int(rows[at])} is {losses[at]}, so its logits are NaN or infinite; lower the learning rate, "
-                'or pass on_nonfinite="max" to treat such instances as the hardest'
-            )
-        return np.where(finite, losses, max(worst(), losses[finite].max(initial=0.0)))
+        return self.targets.finite_losses(rows, logits, None if self.on_nonfinite == "raise" else worst)
+
+    def finite_logits(self, rows: Array, logits: Float[Tensor, "b q"]) -> Float[Tensor, "b q"]:
+        """Return the logits if they are finite, for subclasses that need more of them than a loss.
+
+        Raises:
+            DataError: A logit is NaN or infinite, and ``on_nonfinite="raise"``; otherwise its row gets logits that are as wrong as can be.
+        """
+        return self.targets.finite_logits(rows, logits, refuse=self.on_nonfinite == "raise")
+
+    @property
+    def lag_seen(self) -> int:
+        """The largest number of batches that had been drawn, but not told about, when one more was drawn."""
+        return self._lag.seen
+
+    @property
+    def _plain(self) -> bool:
+        """Whether the epoch is a plain pass."""
+        return self.epoch < self.warmup
+
+    def _batches(self) -> Iterator[Int[Tensor, "k"]]:
+        if self.step == 0:
+            self.size = self.n
+            self.begin_epoch()
+        full_pass = shuffled_pass(self.n, self.seed, self.epoch, self.warmup_order) if self._plain else None
+        while self.step < len(self):
+            start = self.step * self.batch_size
+            self.screening = False
+            if full_pass is not None:
+                rows = full_pass[start : start + self.batch_size]
+            else:
+                if type(self).observe is not BatchSelector.observe:
+                    self._lag.measure(type(self).__name__, harmless=self.per_epoch)
+                rows = self.draw(min(self.batch_size, self.size - start) if self.last_batch == "remainder" else self.batch_size)
+            self.step += 1
+            self._lag.drawn()
+            yield rows
+        self.epoch, self.step = self.epoch + 1, 0
 
     def _identity(self) -> dict[str, Any]:
         labels = {"n": self.n, "q": self.targets.index.q, "positives": len(self.targets.index.columns)}
-        shared = {name: getattr(self, name) for name in ("batch_size", "last_batch", "warmup_order", *self.settings)}
+        values = {name: getattr(self, name) for name in ("batch_size", "last_batch", "warmup_order", *self.settings)}
+        shared = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}  # as JSON has it
         warmup = None if math.isinf(self.warmup) else self.warmup
         return {"selector": type(self).__name__, **labels, "warmup": warmup, **shared}
+
+
+def _check_numbers(warmup: float, seed: int, lag: int, correction: float) -> None:
+    if warmup < 0 or seed < 0 or lag < 0 or not 0 <= correction <= 1:
+        raise ParameterError(
+            "expected warmup, seed, lag >= 0 and 0 <= correction <= 1, but got "
+            f"warmup={warmup}, seed={seed}, lag={lag}, correction={correction}"
+        )
 
 
 def shuffled_pass(n: int, seed: int, epoch: int, order: Order = "shuffled") -> Int[Tensor, "n"]:
@@ -204,7 +342,7 @@ def shuffled_pass(n: int, seed: int, epoch: int, order: Order = "shuffled") -> I
     return torch.from_numpy(generator.permutation(n))
 
 
-def host_rows(rows: Int[Tensor, "b"]) -> Int[Array, "b"]:
+def host_rows(rows: Int[Tensor, "b"] | Int[Array, "b"]) -> Int[Array, "b"]:
     """Return row numbers as a NumPy array on the host."""
     return rows.detach().cpu().numpy() if isinstance(rows, Tensor) else np.asarray(rows, dtype=np.int64)
 

@@ -9,10 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from polytag.data.labels import LabelIndex
-from polytag.errors import ParameterError
 from polytag.registry import register
-from polytag.selectors.base import BatchSelector, Order, choice, host_rows, saved_array
-from polytag.selectors.loss_weighted import check_pressure
+from polytag.selectors.base import BatchSelector, choice, saved_array
+from polytag.selectors.pressure import check_pressure, check_schedule, exponential
 from polytag.selectors.sampling import Proposals, Sampler, by_keys, by_rejection
 from polytag.types import Array, ArrayLike
 
@@ -33,9 +32,7 @@ class Hard(BatchSelector):
         ties: ``"average"``: equal losses share their mean rank and are equally likely; ``"index"``: the higher row number ranks higher.
         rerank: ``"epoch"``: ranks are taken when an epoch begins; ``"step"``: before each batch.
         sampler: ``"rejection"``, ``"dense"``, or ``"auto"`` for the faster one; both are exact.
-        last_batch: ``"full"`` or ``"remainder"``.
-        warmup_order: ``"shuffled"`` or ``"sequential"``.
-        on_nonfinite: ``"raise"`` or ``"max"``.
+        **shared: Those of ``BatchSelector``.
 
     Raises:
         ParameterError: ``pressure < 1`` or another impossible value.
@@ -73,36 +70,22 @@ class Hard(BatchSelector):
         ties: Literal["average", "index"] = "average",
         rerank: Literal["epoch", "step"] = "epoch",
         sampler: Sampler = "auto",
-        last_batch: Literal["full", "remainder"] = "full",
-        warmup_order: Order = "shuffled",
-        on_nonfinite: Literal["raise", "max"] = "raise",
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            y, batch_size, x=x, seed=seed, warmup=warmup, warmup_order=warmup_order, last_batch=last_batch, on_nonfinite=on_nonfinite
-        )
+        super().__init__(y, batch_size, x=x, seed=seed, warmup=warmup, **shared)
         choice("ties", ties, ("average", "index"))
         choice("rerank", rerank, ("epoch", "step"))
         choice("sampler", sampler, ("auto", "rejection", "dense"))
-        if schedule[0] >= schedule[1]:
-            raise ParameterError(f"expected a schedule (first epoch, last epoch) with first < last, but got {schedule}")
         self.pressure, self.pressure_end = check_pressure(pressure), None if pressure_end is None else check_pressure(pressure_end)
-        self.schedule, self.ties, self.rerank, self.sampler = list(schedule), ties, rerank, sampler
+        self.schedule, self.ties, self.rerank, self.sampler = check_schedule(schedule), ties, rerank, sampler
         self.losses = np.full(self.n, np.inf)
         self.proposals = Proposals(1.0)
+        self.per_epoch = rerank == "epoch"
         self._rank()
 
-    def update(self, rows: Int[Tensor, "b"], logits: Float[Tensor, "b q"]) -> None:
-        """Store the losses of a batch. Cost: O(b q); one copy of b values from the device of the logits.
-
-        Args:
-            rows: Row numbers of the batch.
-            logits: Logits of the classification head before the step.
-
-        Raises:
-            DataError: The logits do not fit, or give NaN.
-        """
-        at = host_rows(rows)
-        self.losses[at] = self.instance_losses(at, logits, self._largest)
+    def observe(self, rows: Int[Array, "b"], logits: Float[Tensor, "b q"]) -> None:
+        """Store the losses of a batch. Cost: O(b q); one copy of b values from the device of the logits."""
+        self.losses[rows] = self.instance_losses(rows, logits, self._largest)
         self._stale = True
 
     def begin_epoch(self) -> None:
@@ -121,12 +104,11 @@ class Hard(BatchSelector):
             chosen = by_keys(k, self._log_weights(), self.generator, chosen)
         return torch.tensor(chosen)
 
-    def probabilities(self) -> Float[Array, "n"]:
-        """Return the distribution of the next row drawn, shape (n,). Cost: O(n)."""
+    def density(self, rows: Int[Array, "b"] | slice = slice(None)) -> Float[Array, "b"]:
+        """Return the chances of some rows to be drawn next, up to a common factor. Cost: O(n), for the ranks."""
         self._follow()
-        weights = np.exp(self._log_weights() - math.log(self.current_pressure))
-        proba: Array = weights / weights.sum()
-        return proba
+        density: Array = np.exp(self._log_weights()[rows] - math.log(self.current_pressure))
+        return density
 
     def memory(self) -> dict[str, Any]:
         """Return losses and the ranking."""
@@ -145,9 +127,7 @@ class Hard(BatchSelector):
         """The pressure of this epoch: constant, or ``s * (end / s) ** t`` with t from 0 to 1 between the epochs of the schedule."""
         if self.pressure_end is None:
             return self.pressure
-        first, last = self.schedule
-        passed = min(max((self.epoch - first) / (last - first), 0.0), 1.0)
-        return float(self.pressure * (self.pressure_end / self.pressure) ** passed)
+        return exponential(self.pressure, self.pressure_end, *self.schedule, self.epoch)
 
     def _rank(self) -> None:
         """Sort the rows by loss; rows ``order[starts[g]:starts[g + 1]]`` have equal losses (unless ties go by index)."""

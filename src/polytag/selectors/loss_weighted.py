@@ -9,8 +9,9 @@ from torch import Tensor
 
 from polytag.data.labels import LabelIndex
 from polytag.errors import DataError, ParameterError
-from polytag.selectors.base import BatchSelector, Order, choice, host_rows
+from polytag.selectors.base import BatchSelector, choice
 from polytag.selectors.imbalance import imbalance_weights
+from polytag.selectors.pressure import check_pressure
 from polytag.selectors.quantised import QuantisedLosses, Refresh, Scope
 from polytag.selectors.sampling import Proposals, Sampler
 from polytag.types import Array, ArrayLike
@@ -43,11 +44,9 @@ class LossWeighted(BatchSelector):
         max_quantile: Below 1: a quantile of the losses instead of their maximum, so that one outlier does not flatten the distribution.
         q_clip: ``False`` lets rounding lift Q to n + 1.
         sampler: ``"rejection"``, ``"dense"``, or ``"auto"`` for the faster one; both are exact.
-        last_batch: ``"full"`` or ``"remainder"``.
-        warmup_order: ``"shuffled"`` or ``"sequential"``.
-        on_nonfinite: ``"raise"`` or ``"max"``.
         compat: ``"authors"`` sets what the published script does instead of what the paper says: ``imbalance_weight=False``,
             ``refresh="epoch"``, ``delta_scope="at_visit"``, ``q_clip=False``, ``warmup_order="sequential"``.
+        **shared: Those of ``BatchSelector``.
 
     Raises:
         ParameterError: ``pressure < 1``, another impossible value, or no ``x`` where imbalance weights are asked for.
@@ -72,51 +71,38 @@ class LossWeighted(BatchSelector):
         max_quantile: float = 1.0,
         q_clip: bool = True,
         sampler: Sampler = "auto",
-        last_batch: Literal["full", "remainder"] = "full",
-        warmup_order: Order = "shuffled",
-        on_nonfinite: Literal["raise", "max"] = "raise",
         compat: Literal["authors"] | None = None,
+        **shared: Any,
     ) -> None:
         choice("compat", compat, (None, "authors"))
         choice("sampler", sampler, ("auto", "rejection", "dense"))
         if compat == "authors":
             imbalance_weight, refresh, delta_scope = _AUTHORS["imbalance_weight"], _AUTHORS["refresh"], _AUTHORS["delta_scope"]
-            q_clip, warmup_order = _AUTHORS["q_clip"], _AUTHORS["warmup_order"]
-        super().__init__(
-            y, batch_size, x=x, seed=seed, warmup=warmup, warmup_order=warmup_order, last_batch=last_batch, on_nonfinite=on_nonfinite
-        )
+            q_clip, shared = _AUTHORS["q_clip"], {**shared, "warmup_order": _AUTHORS["warmup_order"]}
+        super().__init__(y, batch_size, x=x, seed=seed, warmup=warmup, **shared)
         self.pressure, self.sampler = check_pressure(pressure), sampler
         self.refresh, self.delta_scope, self.levels, self.max_quantile, self.q_clip = refresh, delta_scope, levels, max_quantile, q_clip
         self.losses = QuantisedLosses(
             self.n, refresh=refresh, delta_scope=delta_scope, levels=levels, max_quantile=max_quantile, q_clip=q_clip
         )
-        self.weights = self._instance_weights(x, neighbours, imbalance_weight)
-        self.weighted = self.weights is not None
+        self.imbalance = self._instance_weights(x, neighbours, imbalance_weight)
+        self.weighted = self.imbalance is not None
+        self.per_epoch = refresh == "epoch"
         self.proposals = Proposals(self.pressure / 2)
 
-    def update(self, rows: Int[Tensor, "b"], logits: Float[Tensor, "b q"]) -> None:
-        """Store the weighted losses of a batch. Cost: O(b q), independent of n; one copy of b values from the device of the logits.
-
-        Args:
-            rows: Row numbers of the batch.
-            logits: Logits of the classification head before the step.
-
-        Raises:
-            DataError: The logits do not fit, or give NaN.
-        """
-        at = host_rows(rows)
-        weights = 1.0 if self.weights is None else self.weights[at]
-        self.losses.record(at, weights * self.instance_losses(at, logits, lambda: self.losses.max))
+    def observe(self, rows: Int[Array, "b"], logits: Float[Tensor, "b q"]) -> None:
+        """Store the weighted losses of a batch. Cost: O(b q), independent of n; one copy of b values from the device of the logits."""
+        weights = 1.0 if self.imbalance is None else self.imbalance[rows]
+        self.losses.record(rows, weights * self.instance_losses(rows, logits, lambda: self.losses.max))
 
     def begin_epoch(self) -> None:
         """Fix what stays the same for the epoch."""
         self.losses.begin_epoch()
 
-    def probabilities(self) -> Float[Array, "n"]:
-        """Return the distribution of the next row drawn, shape (n,). Cost: O(n)."""
-        weights = np.exp(self.log_pressure * (self.losses.exponents() - self.losses.top))
-        proba: Array = weights / weights.sum()
-        return proba
+    def density(self, rows: Int[Array, "b"] | slice = slice(None)) -> Float[Array, "b"]:
+        """Return the chances of some rows to be drawn next, up to a common factor. Cost: O(rows)."""
+        density: Array = np.exp(self.log_pressure * (self.losses.exponents(rows) - self.losses.top))
+        return density
 
     def memory(self) -> dict[str, Any]:
         """Return losses and running estimates."""
@@ -143,14 +129,3 @@ class LossWeighted(BatchSelector):
         if x is None:
             raise ParameterError("the imbalance weights need the features: pass x=..., or imbalance_weight=False to do without them")
         return imbalance_weights(x, self.targets.index, neighbours)
-
-
-def check_pressure(pressure: float) -> float:
-    """Return the pressure as a float.
-
-    Raises:
-        ParameterError: It is below 1 or not finite.
-    """
-    if not 1 <= pressure < math.inf:
-        raise ParameterError(f"expected a finite pressure >= 1 (1 is uniform), but got {pressure!r}")
-    return float(pressure)

@@ -40,6 +40,30 @@ class Proposals:
         return sampler == "rejection" or (sampler == "auto" and n > 4 * k * self.per_row)
 
 
+class Categorical:
+    """Draws with replacement from fixed weights, by searching their running sum.
+
+    Args:
+        weights: Unnormalised probabilities, shape (n,), with a positive sum.
+
+    Cost: O(n) to build, O(log n) a draw; memory 8 n bytes.
+    """
+
+    def __init__(self, weights: Array) -> None:
+        self._sums = np.cumsum(weights, dtype=np.float64)
+
+    def draw(self, m: int, generator: np.random.Generator) -> Array:
+        """Return m independent rows; one of weight zero never comes."""
+        points = generator.random(m) * self._sums[-1]
+        rows: Array = np.minimum(np.searchsorted(self._sums, points, side="right"), self._last)
+        return rows
+
+    @property
+    def _last(self) -> int:
+        """The last row with a positive weight: rounding may lift a point up to the total."""
+        return int(np.searchsorted(self._sums, self._sums[-1], side="left"))
+
+
 def by_rejection(
     k: int, propose: Callable[[int], tuple[Array, Array]], proposals: Proposals, budget: float, chosen: list[int] | None = None
 ) -> list[int]:

@@ -1,5 +1,7 @@
 """What a model's logits cost, instance by instance: the binary cross-entropy against labels that are kept as an index, not as a matrix."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -40,22 +42,69 @@ class Targets:
         """Return the mean binary cross-entropy of each instance over its known labels; 0 if none is known. Float64, shape (b,).
 
         Cost: O(b q) on the device of the logits, and one copy of b values to the host.
-
-        Raises:
-            DataError: The logits do not have one row an instance and one column a label.
         """
-        if tuple(logits.shape) != (len(rows), self.index.q):
-            raise DataError(f"expected logits of shape ({len(rows)}, {self.index.q}), but got {tuple(logits.shape)}")
-        logits = logits.detach()
-        logits = logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
-        y = _filled(self.index, rows, logits)
+        y = self.filled(rows, logits)
         terms = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
         if self.unknown is None:
             means = terms.mean(dim=1)
         else:
-            known = 1 - _filled(self.unknown, rows, logits)
+            known = self.known(rows, logits)
             means = terms.where(known > 0, 0.0).sum(dim=1) / known.sum(dim=1).clamp(min=1)
         return means.to("cpu", torch.float64).numpy()
+
+    def checked(self, rows: Array, logits: Float[Tensor, "b q"]) -> tuple[Array, Float[Tensor, "b q"]]:
+        """Return rows and detached logits of at least single precision.
+
+        Raises:
+            DataError: A row number is out of range, or the logits do not have one row an instance and one column a label.
+        """
+        if tuple(logits.shape) != (len(rows), self.index.q):
+            raise DataError(f"expected logits of shape ({len(rows)}, {self.index.q}), but got {tuple(logits.shape)}")
+        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < self.index.n:
+            raise DataError(f"expected row numbers from 0 to {self.index.n - 1}, but got some from {int(rows.min())} to {int(rows.max())}")
+        logits = logits.detach()
+        return rows, logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
+
+    def finite_losses(self, rows: Array, logits: Float[Tensor, "b q"], worst: Callable[[], float] | None) -> Array:
+        """Return the losses, where NaN and infinity become ``worst()`` or the largest loss of the batch.
+
+        Raises:
+            DataError: A loss is NaN or infinite, and ``worst`` is ``None``.
+        """
+        losses = self.losses(rows, logits)
+        finite = np.isfinite(losses)
+        if finite.all():
+            return losses
+        if worst is None:
+            at = int(np.flatnonzero(~finite)[0])
+            raise _nonfinite(f"the loss of instance {int(rows[at])} is {losses[at]}, so its logits are NaN or infinite")
+        return np.where(finite, losses, max(worst(), losses[finite].max(initial=0.0)))
+
+    def finite_logits(self, rows: Array, logits: Float[Tensor, "b q"], *, refuse: bool) -> Float[Tensor, "b q"]:
+        """Return the logits, where a row with NaN or infinity gets 15 against each of its labels: as wrong as half precision can say.
+
+        Raises:
+            DataError: A logit is NaN or infinite, and ``refuse`` is set.
+        """
+        finite = logits.isfinite().all(dim=1)
+        if bool(finite.all()):
+            return logits
+        if refuse:
+            at = int((~finite).nonzero()[0])
+            raise _nonfinite(f"the logits of instance {int(rows[at])} are NaN or infinite")
+        return torch.where(finite[:, None], logits, 15 - 30 * self.filled(rows, logits))
+
+    def filled(self, rows: Array, like: Float[Tensor, "b q"]) -> Float[Tensor, "b q"]:
+        """Return the labels of some rows: 1 where positive, else 0, of the shape, type and device of ``like``."""
+        return _filled(self.index, rows, like)
+
+    def known(self, rows: Array, like: Float[Tensor, "b q"]) -> Float[Tensor, "b q"]:
+        """Return 0 where a label is unknown, else 1, of the shape, type and device of ``like``."""
+        return torch.ones_like(like) if self.unknown is None else 1 - _filled(self.unknown, rows, like)
+
+
+def _nonfinite(what: str) -> DataError:
+    return DataError(f'{what}; lower the learning rate, or pass on_nonfinite="max" to treat such instances as the hardest')
 
 
 def _filled(index: LabelIndex, rows: Array, like: Tensor) -> Tensor:

@@ -132,6 +132,20 @@ def check_unknown_labels(make: Make) -> None:
     assert float(loss(logits, torch.full_like(y, torch.nan)).detach()) == 0.0
 
 
+def check_weight(make: Make) -> None:
+    """Weights multiply the terms: ones change nothing, the loss is linear in them, and those of cells work too."""
+    loss = make()
+    logits, y = toy()
+    weight = torch.linspace(0, 2, len(y), dtype=logits.dtype)
+    terms = loss.terms(logits, y)
+    for value in (loss, loss.per_instance):
+        torch.testing.assert_close(value(logits, y, torch.ones(len(y))), value(logits, y))
+        torch.testing.assert_close(value(logits, y, weight[:, None].expand_as(y)), value(logits, y, weight))
+        torch.testing.assert_close(value(logits, y, 3 * weight), 3 * value(logits, y, weight))
+    expected = (terms * (weight if terms.ndim == 1 else weight[:, None])).mean()
+    torch.testing.assert_close(loss(logits, y, weight), expected)
+
+
 def check_half_precision(make: Make) -> None:
     """Logits in half precision are summed in single precision, under autocast too."""
     logits, y = toy(64, 8, torch.float32)
@@ -151,6 +165,7 @@ CHECKS: tuple[Callable[[Make], None], ...] = (
     check_permutation,
     check_inputs_stay,
     check_unknown_labels,
+    check_weight,
     check_half_precision,
 )
 """All checks, in the order in which ``check_loss`` runs them."""

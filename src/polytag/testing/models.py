@@ -64,7 +64,7 @@ def train(model: MultiLabelModel, batch: Batch, steps: int, lr: float = 3e-3, ro
     model.train()
     for _ in range(steps):
         chosen = torch.randperm(len(batch.x), generator=generator)[:rows]
-        loss = model.objective(Batch(*(part[chosen] for part in batch))).loss
+        loss = model.objective(Batch(batch.rows[chosen], batch.x[chosen], batch.y[chosen])).loss
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -225,6 +225,27 @@ def check_unknown_labels(make: Make) -> None:
     assert bool((gradient[1::2] != 0).all())
 
 
+def check_weight(make: Make) -> None:
+    """The weights of a batch reach the objective: ones change nothing, it is linear in the others, a row of weight 0 has no say."""
+    table = toy()
+    model = make(table).double().eval()
+    batch = batch_of(table)
+    batch = batch._replace(x=batch.x.double(), y=batch.y.double())
+    weight = torch.linspace(0.5, 1.5, len(batch.y), dtype=torch.float64)
+
+    def loss(weight: Tensor | None, y: Tensor = batch.y) -> Tensor:
+        return model.objective(batch._replace(y=y, weight=weight)).loss
+
+    ones = torch.ones_like(weight)
+    torch.testing.assert_close(loss(ones), loss(None), msg="weights of one change the objective")
+    torch.testing.assert_close(loss(ones[:, None].expand_as(batch.y)), loss(None), msg="weights of one a cell change the objective")
+    assert not torch.isclose(loss(2 * ones), loss(None)), "the weights do not reach the objective"
+    torch.testing.assert_close(loss(weight) + loss(2 - weight), 2 * loss(ones), msg="the objective is not linear in the weights")
+    flipped = torch.cat([1 - batch.y[:1], batch.y[1:]])
+    weight = torch.cat([torch.zeros(1, dtype=torch.float64), ones[1:]])
+    torch.testing.assert_close(loss(weight, flipped), loss(weight), msg="the labels of a row of weight 0 change the objective")
+
+
 def check_precision(make: Make) -> None:
     """Double precision gives the same loss to 1e-4; bfloat16 gives logits to 5 % and a loss in single precision with finite gradients."""
     table = toy()
@@ -254,6 +275,7 @@ CHECKS: tuple[Callable[[Make], None], ...] = (
     check_state,
     check_degenerate_batches,
     check_unknown_labels,
+    check_weight,
     check_precision,
 )
 """All checks, in the order in which ``check_model`` runs them."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from polytag.data.dataset import Dataset
 from polytag.data.table import Table
-from polytag.errors import DataError, ResumeError
+from polytag.errors import DataError, ParameterError, ResumeError
 from polytag.selectors.base import BatchSelector, shuffled_pass
 from polytag.types import Array
 
@@ -61,10 +61,18 @@ def logits_of(rows: Tensor, y: Array) -> Tensor:
     return torch.randn(len(rows), y.shape[1], generator=generator) + rows[:, None] / len(y)
 
 
+def chosen(selector: BatchSelector, rows: Tensor, y: Array) -> Tensor:
+    """Return the rows of the batch: those that were drawn, or what the selector makes of them if they are candidates."""
+    while selector.screening:
+        rows = selector.screen(rows, logits_of(rows, y))
+    return rows
+
+
 def epoch_of(selector: BatchSelector, y: Array) -> list[list[int]]:
     """Run one epoch with updates; return its batches."""
     batches = []
-    for rows in selector:
+    for drawn in selector:
+        rows = chosen(selector, drawn, y)
         selector.update(rows, logits_of(rows, y))
         batches.append(rows.tolist())
     return batches
@@ -77,17 +85,18 @@ def check_batches(make: Make) -> None:
     assert len(selector) == 8
     for epoch in range(5):
         batches = []
-        for rows in selector:
+        for drawn in selector:
+            rows = chosen(selector, drawn, y)
             assert isinstance(rows, Tensor), f"expected a tensor, but got {type(rows)}"
             assert rows.dtype == torch.int64, f"expected int64 row numbers, but got {rows.dtype}"
             assert rows.device.type == "cpu"
             assert 0 <= int(rows.min()) <= int(rows.max()) < len(y), "a row number is out of range"
-            assert len(set(rows.tolist())) == len(rows), "a row stands twice in a batch"
+            assert selector.replacement or len(set(rows.tolist())) == len(rows), "a row stands twice in a batch"
             selector.update(rows, logits_of(rows, y))
             batches.append(len(rows))
-        assert len(batches) == 8, f"expected 8 batches, but epoch {epoch} has {len(batches)}"
-        assert batches[:-1] == [8] * 7, f"expected full batches, but got sizes {batches}"
-        assert batches[-1] in (8, 5), f"expected a full last batch or the remainder, but got {batches[-1]}"
+        assert selector.shrinks or len(batches) == 8, f"expected 8 batches, but epoch {epoch} has {len(batches)}"
+        assert set(batches[:-1]) <= {8}, f"expected full batches, but got sizes {batches}"
+        assert selector.shrinks or batches[-1] in (8, 5), f"expected a full last batch or the remainder, but got {batches[-1]}"
 
 
 def check_whole_set(make: Make) -> None:
@@ -96,7 +105,9 @@ def check_whole_set(make: Make) -> None:
     for size in (10, 99):
         selector = make(y, size, x=x, seed=0)
         for _ in range(5):
-            assert [sorted(rows) for rows in epoch_of(selector, y)] == [list(range(10))]
+            (rows,) = epoch_of(selector, y)
+            assert len(set(rows)) == len(rows), "a row stands twice in a batch of the whole set"
+            assert selector.shrinks or len(rows) == 10, f"expected a permutation of all rows, but got {rows}"
 
 
 def check_one_row(make: Make) -> None:
@@ -116,6 +127,7 @@ def check_nothing_drawn_ahead(make: Make) -> None:
         before = len(drawn)
         for number, rows in enumerate(selector, start=1):
             assert len(drawn) - before <= number, "a batch was drawn before it was asked for"
+            rows = chosen(selector, rows, y)
             selector.update(rows, logits_of(rows, y))
 
 
@@ -165,7 +177,8 @@ def check_resume(make: Make) -> None:
 def steps_of(selector: BatchSelector, y: Array) -> Iterator[list[int]]:
     """Run epoch after epoch; yield each batch after its update."""
     while True:
-        for rows in selector:
+        for drawn in selector:
+            rows = chosen(selector, drawn, y)
             selector.update(rows, logits_of(rows, y))
             yield rows.tolist()
 
@@ -241,34 +254,96 @@ def check_no_information_is_uniform(make: Make) -> None:
     selector = make(y, 8, x=x, seed=0)
     np.testing.assert_allclose(selector.probabilities(), 1 / len(y), rtol=1e-9)
     for _ in range(5):
-        for rows in selector:
+        for drawn in selector:
+            rows = drawn
+            while selector.screening:
+                rows = selector.screen(rows, torch.from_numpy(2000 * y[rows] - 1000))
             selector.update(rows, torch.from_numpy(2000 * y[rows] - 1000))
     np.testing.assert_allclose(selector.probabilities(), 1 / len(y), rtol=1e-9)
 
 
 def check_nonfinite_refused(make: Make) -> None:
-    """NaN logits are refused with the number of the instance, by selectors that look at logits."""
+    """NaN logits are refused with the number of the instance, by selectors that look at logits; ``on_nonfinite="max"`` accepts them."""
     x, y = toy()
     selector = make(y, 8, x=x, seed=0)
-    if type(selector).update is BatchSelector.update:
+    if type(selector).observe is BatchSelector.observe and type(selector).sift is BatchSelector.sift:
         return
     rows = next(iter(selector))
     logits = logits_of(rows, y)
     logits[2] = torch.nan
-    message = ""
-    try:
-        selector.update(rows, logits)
-    except DataError as error:
-        message = str(error)
+    tell = selector.screen if selector.screening else selector.update
+    message = _refusal(tell, rows, logits)
     assert message, "NaN logits were accepted"
     assert str(int(rows[2])) in message, "the message does not name the instance"
+    tolerant = make(y, 8, x=x, seed=0, on_nonfinite="max")
+    for number, drawn in enumerate(tolerant):
+        rows = chosen(tolerant, drawn, y)
+        logits = logits_of(rows, y)
+        logits[number % len(rows)] = torch.nan
+        tolerant.update(rows, logits)
+    epoch_of(tolerant, y)
+    assert np.isfinite(tolerant.probabilities()).all()
+
+
+def check_misfits_refused(make: Make) -> None:
+    """Logits of another shape and rows out of range are refused."""
+    x, y = toy()
+    selector = make(y, 8, x=x, seed=0)
+    rows = next(iter(selector))
+    rows = chosen(selector, rows, y)
+    logits = logits_of(rows, y)
+    for wrong in ((rows, logits[:, 1:]), (rows, logits[1:]), (rows + len(y), logits), (rows - len(y), logits)):
+        assert _refusal(selector.update, *wrong), "rows or logits that do not fit were accepted"
+
+
+def check_weights(make: Make) -> None:
+    """Loss weights are ``None``, or finite, not negative and of shape (b,) or (b, q); those of a plain pass are ``None`` or 1."""
+    x, y = toy()
+    selector = make(y, 8, x=x, seed=0)
+    for epoch in range(5):
+        for drawn in selector:
+            rows = chosen(selector, drawn, y)
+            weights = selector.weights(rows)
+            if weights is not None:
+                assert tuple(weights.shape) in ((len(rows),), (len(rows), y.shape[1]))
+                assert weights.isfinite().all()
+                assert (weights >= 0).all()
+                assert epoch >= selector.warmup, "a plain pass has loss weights"
+            selector.update(rows, logits_of(rows, y))
+
+
+def check_importance_weights(make: Make) -> None:
+    """``importance_weights`` are those of ``probabilities``; a selector for which none exist says so."""
+    x, y = toy()
+    selector = make(y, 8, x=x, seed=0)
+    for _ in range(5):
+        for drawn in selector:
+            plain = selector.epoch < selector.warmup
+            rows = chosen(selector, drawn, y)
+            try:
+                weights = selector.importance_weights(rows, normalise=False).numpy()
+            except ParameterError:
+                return
+            expected = np.ones(len(rows)) if plain else 1 / (len(y) * selector.probabilities()[rows.numpy()])
+            np.testing.assert_allclose(weights, expected, rtol=1e-5)
+            selector.update(rows, logits_of(rows, y))
+
+
+def _refusal(tell: Callable[..., object], rows: Tensor, logits: Tensor) -> str:
+    """Return the message with which data are refused; empty if they are accepted."""
+    try:
+        tell(rows, logits)
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def check_update_leaves_logits_alone(make: Make) -> None:
     """``update`` neither changes the logits nor lets gradients flow; logits may be of lower precision."""
     x, y = toy()
     selector = make(y, 8, x=x, seed=0)
-    for number, rows in enumerate(selector):
+    for number, drawn in enumerate(selector):
+        rows = chosen(selector, drawn, y)
         logits = logits_of(rows, y).to(torch.bfloat16 if number % 2 else torch.float32).requires_grad_()
         copy = logits.detach().clone()
         selector.update(rows, logits)
@@ -285,8 +360,9 @@ def check_data_loader(make: Make) -> None:
     for _ in range(5):
         batches = []
         for batch in loader:
-            loaded.update(batch.rows, logits_of(batch.rows, y))
-            batches.append(batch.rows.tolist())
+            rows = chosen(loaded, batch.rows, y)
+            loaded.update(rows, logits_of(rows, y))
+            batches.append(rows.tolist())
         assert batches == epoch_of(alone, y), "the batches of a DataLoader differ from those of plain iteration"
 
 
@@ -305,6 +381,9 @@ CHECKS: tuple[Callable[[Make], None], ...] = (
     check_probabilities,
     check_no_information_is_uniform,
     check_nonfinite_refused,
+    check_misfits_refused,
+    check_weights,
+    check_importance_weights,
     check_update_leaves_logits_alone,
     check_data_loader,
 )

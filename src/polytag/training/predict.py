@@ -56,6 +56,12 @@ def score(model: MultiLabelModel, table: Table, metric: str, *, batch_size: int 
     return metrics.evaluate(table.dataset.Y, logits.double().sigmoid().numpy(), threshold=0.5, metrics=[metric])[metric]
 
 
+def glance(model: MultiLabelModel, x: Tensor, precision: str = "float32") -> Float[Tensor, "b q"]:
+    """Return the logits of candidate rows, without gradient and in evaluation mode: looking at them leaves no trace in the model."""
+    with _evaluating(model):
+        return _logits(model, x, precision)
+
+
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Return the context in which forward passes run at this precision."""
     half = precision in ("bfloat16", "float16")

@@ -40,6 +40,19 @@ class Run:
     best_epoch: int | None = None
     stopped_early: bool = False
 
+    def judge(self, *, maximise: bool, patience: int | None) -> bool:
+        """Say whether the last epoch is the best so far, and note it; note too when ``patience`` epochs have brought nothing better."""
+        last = len(self.history) - 1
+        value = self.history[last].valid
+        if value is None:
+            return False
+        best = None if self.best_epoch is None else self.history[self.best_epoch].valid
+        if value == value and (best is None or (value > best if maximise else value < best)):
+            self.best_epoch = last
+            return True
+        self.stopped_early = patience is not None and last - (-1 if self.best_epoch is None else self.best_epoch) >= patience
+        return False
+
     @property
     def seconds(self) -> float:
         """Seconds of training, without evaluation."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from polytag import metrics
 from polytag.data.table import Table
@@ -17,10 +16,11 @@ from polytag.errors import DivergenceError, ParameterError
 from polytag.models.base import MultiLabelModel, Objective
 from polytag.selectors.base import BatchSelector
 from polytag.training.callbacks import Callback
-from polytag.training.predict import autocast, score
+from polytag.training.predict import autocast, glance, score
 from polytag.training.run import Epoch, Run
 from polytag.training.schedules import Schedule, set_lr
 from polytag.training.state import RunState, fingerprint, seeded
+from polytag.types import Batch
 
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("epochs", "lr", "eval_batch_size"), ("a number > 0", lambda v: v > 0)),
@@ -147,11 +147,14 @@ class Trainer:
         for step in count():
             asked = time.perf_counter()
             rows = next(batches, None)
-            selecting += time.perf_counter() - asked
             if rows is None:
                 break
+            while selector.screening:  # the rows are candidates: show them to the model, and take what the selector makes of them
+                rows = selector.screen(rows, glance(model, train[rows].x, self.precision))
+            weight = selector.weights(rows)
+            selecting += time.perf_counter() - asked
             set_lr(state.optimizer, self.schedule, self.warmup_epochs, number, step / len(selector), 1 / len(selector))
-            objective = self._step(state, train, rows)
+            objective = self._step(state, train[rows]._replace(weight=None if weight is None else weight.to(train.device)))
             told = time.perf_counter()
             selector.update(rows, objective.logits.detach().float())
             selecting += time.perf_counter() - told
@@ -163,10 +166,9 @@ class Trainer:
             raise DivergenceError(f"the mean training loss of epoch {number} is {loss}; lower lr (now {self.lr}) or set clip_norm")
         return Epoch(number, loss, time.perf_counter() - start, selecting)
 
-    def _step(self, state: RunState, train: Table, rows: Tensor) -> Objective:
-        """Take one optimisation step on these rows."""
-        batch = train[rows]
-        with autocast(train.device, self.precision):
+    def _step(self, state: RunState, batch: Batch) -> Objective:
+        """Take one optimisation step on a batch."""
+        with autocast(state.device, self.precision):
             objective = state.model.objective(batch)
         state.optimizer.zero_grad()
         state.scaler.scale(objective.loss).backward()
@@ -186,15 +188,6 @@ class Trainer:
 
     def _keep(self, state: RunState) -> None:
         """Keep a copy of the best weights; stop when patience has run out."""
-        run, last = state.run, len(state.run.history) - 1
-        value = run.history[last].valid
-        if value is None:
-            return
-        sign = 1 if self.monitor != "loss" and metrics.direction(self.monitor) == "max" else -1
-        best = None if run.best_epoch is None else run.history[run.best_epoch].valid
-        if value == value and (best is None or sign * value > sign * best):
-            run.best_epoch = last
-            if self.keep == "best":
-                state.copy_best()
-        elif self.patience is not None and last - (-1 if run.best_epoch is None else run.best_epoch) >= self.patience:
-            run.stopped_early = True
+        maximise = self.monitor != "loss" and metrics.direction(self.monitor) == "max"
+        if state.run.judge(maximise=maximise, patience=self.patience) and self.keep == "best":
+            state.copy_best()
