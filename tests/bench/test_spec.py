@@ -85,8 +85,8 @@ def test_learning_rate_comes_from_the_model_unless_given() -> None:
 
 
 def test_grid_crosses_models_and_selectors_and_gives_pressure_to_those_that_have_one() -> None:
-    grid = Experiment.grid(["digits-scenes"], ["linear", "mlp"], ["random", "adaptive"], pressure=4, protocol={"folds": 3, "seeds": [0, 1]})
-    assert [method.strategy for method in grid.methods] == ["random", "adaptive(pressure=4)"] * 2
+    grid = Experiment.grid(["digits-scenes"], ["linear", "mlp"], ["random", "adac"], pressure=4, protocol={"folds": 3, "seeds": [0, 1]})
+    assert [method.strategy for method in grid.methods] == ["random", "adac(pressure=4)"] * 2
     assert [method.backbone for method in grid.methods] == ["linear", "linear", "mlp", "mlp"]
     cells = list(grid.cells())
     assert len(cells) == len(set(map(str, cells))) == 4 * 3 * 2

@@ -325,12 +325,20 @@ class Experiment(Specification):
 
 
 def parameters(kind: str, name: str) -> set[str]:
-    """Return the keyword parameters that a registered method can be given; empty when it takes anything."""
-    found = inspect.signature(registry.get(kind, name).__init__).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in found):
-        return set()
-    preset = {"preset"} if kind == "model" else set()
-    return {p.name for p in found if p.kind is p.KEYWORD_ONLY} | preset
+    """Return the keyword parameters that a registered method can be given; empty when it takes anything.
+
+    A constructor with ``**others`` passes them on to the one of its base class.
+    """
+    known = {"preset"} if kind == "model" else set()
+    method = registry.get(kind, name)
+    for kind_of in method.__mro__ if inspect.isclass(method) else ():
+        if "__init__" not in vars(kind_of):
+            continue
+        found = inspect.signature(kind_of.__init__).parameters.values()
+        known |= {p.name for p in found if p.kind is p.KEYWORD_ONLY}
+        if not any(p.kind is p.VAR_KEYWORD for p in found):
+            return known
+    return set()
 
 
 def _named(kind: str, name: str) -> None:

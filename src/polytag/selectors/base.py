@@ -113,9 +113,8 @@ class BatchSelector(abc.ABC):
         choice("on_nonfinite", on_nonfinite, ("raise", "max"))
         self.batch_size, self.seed, self.warmup = min(int(batch_size), self.n), int(seed), warmup
         self.warmup_order, self.last_batch, self.on_nonfinite = warmup_order, last_batch, on_nonfinite
-        self.correction = float(correction)
         self.generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=(1,))))
-        self.epoch, self.step, self.size = 0, 0, self.n
+        self.epoch, self.step, self.size, self.correction = 0, 0, self.n, float(correction)
         self.screening, self._continues, self._lag = False, False, Lag(int(lag))
 
     @abc.abstractmethod
