@@ -101,3 +101,56 @@ def test_nonfinite_loss_can_count_as_the_largest():
         losses = selector.losses if cls is Hard else selector.losses.values
         assert losses[0] == losses.max() == losses[1]
         assert losses[2] == pytest.approx(np.log(2))
+
+
+class Picky(BatchSelector):
+    """Shows pairs of candidates until a batch is full: those with the larger logit stay."""
+
+    def __init__(self, *args, **shared):
+        super().__init__(*args, **shared)
+        self.kept = []
+
+    def _ask(self):
+        self.screening = True
+        return torch.from_numpy(self.generator.choice(np.setdiff1d(np.arange(self.n), self.kept), 2, replace=False))
+
+    def draw(self, k):
+        self.kept, self.wanted = [], k
+        return self._ask()
+
+    def sift(self, rows, logits):
+        self.kept.append(int(rows[int(logits[:, 0].argmax())]))
+        return torch.tensor(self.kept) if len(self.kept) == self.wanted else self._ask()
+
+
+def test_candidates_are_shown_as_often_as_the_selector_asks():
+    selector, shown = Picky(Y, 3), 0
+    for drawn in selector:
+        rows = drawn
+        while selector.screening:
+            shown += 1
+            rows = selector.screen(rows, rows[:, None].expand(-1, 10).float())
+        assert len(rows) == 3
+    assert shown == 4 * 3
+
+
+def test_screening_without_candidates_is_refused():
+    selector = Lowest(Y, 4)
+    rows = next(iter(selector))
+    with pytest.raises(ParameterError, match="no candidates"):
+        selector.screen(rows, torch.zeros(4, 10))
+
+
+def test_candidates_that_do_not_fit_are_refused_and_can_be_shown_again():
+    selector = Picky(Y, 3)
+    rows = next(iter(selector))
+    with pytest.raises(DataError, match="logits of shape"):
+        selector.screen(rows, torch.zeros(2, 9))
+    assert selector.screening
+    selector.screen(rows, torch.zeros(2, 10))
+
+
+@pytest.mark.parametrize("bad", [{"lag": -1}, {"correction": 1.5}, {"correction": -0.1}, {"warmup": -1}, {"seed": -1}])
+def test_numbers_out_of_range_are_refused(bad):
+    with pytest.raises(ParameterError, match=f"{next(iter(bad))}={next(iter(bad.values()))}"):
+        Lowest(Y, 4, **bad)

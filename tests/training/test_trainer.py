@@ -271,3 +271,55 @@ def test_time_is_split_and_runs_round_trip() -> None:
     run = Trainer(epochs=2).fit(Linear.from_data(table), table, make_selector("adaptive", table))
     assert 0 < run.select_seconds < run.seconds
     assert Run.from_dict(run.to_dict()) == run
+
+
+class Choosy(Adaptive):
+    """Shows twice as many candidates as it takes, keeps those the model is least sure of, and weighs the loss."""
+
+    def draw(self, k):
+        self.screening = True
+        return super().draw(2 * k)
+
+    def sift(self, rows, logits):
+        order = logits.abs().mean(dim=1).argsort()
+        return torch.from_numpy(rows)[order[: self.batch_size].cpu()]
+
+    def row_weights(self, rows):
+        return torch.from_numpy(1 + rows % 3).float()
+
+
+@pytest.mark.parametrize("model_class", [MLP, DELA])
+def test_candidates_and_weights_equal_a_hand_written_loop_bitwise(model_class) -> None:
+    table = make_table()
+    ours, theirs = model_class.from_data(table, seed=1), model_class.from_data(table, seed=1)
+    Trainer(epochs=5, lr=0.01, seed=3).fit(ours, table, Choosy(table.labels, 16, x=table.dataset.X, seed=0))
+
+    selector, optimizer = Choosy(table.labels, 16, x=table.dataset.X, seed=0), torch.optim.Adam(theirs.param_groups(0.01))
+    screened = 0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        for _ in range(5):
+            for drawn in selector:
+                rows = drawn
+                while selector.screening:
+                    with torch.no_grad():
+                        rows = selector.screen(rows, theirs.eval()(table[rows].x))
+                    screened += 1
+                objective = theirs.train().objective(table[rows]._replace(weight=selector.weights(rows)))
+                optimizer.zero_grad()
+                objective.loss.backward()
+                optimizer.step()
+                selector.update(rows, objective.logits.detach())
+    assert same_weights(ours, theirs)
+    assert screened == 2 * len(selector)
+
+
+def test_weights_of_rows_act_like_repeated_rows() -> None:
+    table = make_table()
+    weights = torch.tensor([1.0, 2.0, 3.0])
+    twice = torch.tensor([0, 1, 1, 2, 2, 2])
+    for model_class in (Linear, MLP):
+        model = model_class.from_data(table, seed=1).double().eval()
+        batch, repeated = table[torch.tensor([0, 1, 2])], table[twice]
+        weighted = model.objective(batch._replace(x=batch.x.double(), weight=weights)).loss
+        torch.testing.assert_close(weighted / 2, model.objective(repeated._replace(x=repeated.x.double())).loss)
