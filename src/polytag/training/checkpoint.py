@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from polytag.errors import ResumeError
+from polytag.training.processes import is_writer, wait_for_all
 
 _BRANCH = "/"
 
@@ -24,12 +25,20 @@ _BRANCH = "/"
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a nested dict of tensors, arrays and plain values; a reader sees the old file or the new one, never half of it.
 
+    Of several processes (``polytag.training.processes``) the first one writes, and the others wait for it: all must call.
+
     Args:
         path: The file.
         state: Nested dicts with string keys.
 
     Cost: one copy of all tensors to the CPU and to disk.
     """
+    if is_writer():
+        _write(path, state)
+    wait_for_all()
+
+
+def _write(path: Path, state: dict[str, Any]) -> None:
     tensors: dict[str, Tensor] = {}
     plain = _plain(state, "", tensors)
     path.parent.mkdir(parents=True, exist_ok=True)
