@@ -1,12 +1,45 @@
 """What the selectors that look at candidates share: uniform candidates, the best of them, and the weights of the batch just drawn."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from polytag.errors import DataError, ParameterError
+from polytag.selectors.base import BatchSelector
 from polytag.types import Array
+
+
+class KeepsHardest(BatchSelector):
+    """Keeps candidates for their losses. Easy rows have next to no chance of their own, so no weights can make a batch speak for them.
+
+    Candidates are uniform, and ``density`` and ``probabilities`` are those of candidates.
+
+    Args:
+        *args: Labels and batch size, as for ``BatchSelector``.
+        **shared: Those of ``BatchSelector``; ``correction`` is refused.
+
+    Raises:
+        ParameterError: ``correction > 0``.
+    """
+
+    def __init__(self, *args: Any, **shared: Any) -> None:
+        super().__init__(*args, **shared)
+        if self.correction:
+            self.importance_weights(np.arange(1))
+
+    def importance_weights(self, *args: Any, **how: Any) -> Float[Tensor, "b"]:
+        """Refuse.
+
+        Raises:
+            ParameterError: Always.
+        """
+        raise ParameterError(
+            f"{type(self).__name__} has no importance weights: it leaves easy candidates out, so that nothing in a batch stands for them; "
+            "use correction=0, or Importance or InfoBatch, which weigh what they choose"
+        )
 
 
 def pool_size(name: str, factor: float, batch_size: int, n: int) -> int:

@@ -10,13 +10,13 @@ from torch import Tensor
 from polytag.data.labels import LabelIndex
 from polytag.errors import ParameterError
 from polytag.registry import register
-from polytag.selectors.base import BatchSelector, choice
-from polytag.selectors.candidates import BatchWeights, largest, pool_size, uniform_rows
+from polytag.selectors.base import choice
+from polytag.selectors.candidates import BatchWeights, KeepsHardest, largest, pool_size, uniform_rows
 from polytag.types import Array, ArrayLike
 
 
 @register("selector", "ohem")
-class OHEM(BatchSelector):
+class OHEM(KeepsHardest):
     """Keep the hardest of some uniform candidates: whole rows, or single cells of a uniform batch.
 
     ``level="instance"``: of ``pool * b`` candidates, the b rows with the largest mean binary cross-entropy make the batch.
@@ -29,7 +29,7 @@ class OHEM(BatchSelector):
         level: ``"instance"`` or ``"cell"``.
         pool: Candidates for each row of a batch, at least 1 (uniform batches); used at the instance level.
         keep: Share of the cells that count, above 0 and at most 1 (all of them); used at the cell level.
-        **shared: Those of ``BatchSelector``.
+        **shared: Those of ``BatchSelector``, but no ``correction``.
 
     Raises:
         ParameterError: ``pool < 1``, ``keep`` outside (0, 1], or another impossible value.

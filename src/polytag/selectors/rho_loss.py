@@ -10,14 +10,14 @@ from torch import Tensor
 from polytag.data.labels import LabelIndex
 from polytag.errors import DataError, ParameterError
 from polytag.registry import register
-from polytag.selectors.base import BatchSelector, saved_array
-from polytag.selectors.candidates import largest, pool_size, uniform_rows
+from polytag.selectors.base import saved_array
+from polytag.selectors.candidates import KeepsHardest, largest, pool_size, uniform_rows
 from polytag.selectors.reference_model import cross_fitted_losses, table_rows
 from polytag.types import Array, ArrayLike
 
 
 @register("selector", "rho_loss")
-class RHOLoss(BatchSelector):
+class RHOLoss(KeepsHardest):
     """Of ``b / ratio`` uniform candidates, keep the b with the largest ``loss_i - irreducible_i``.
 
     The loss is the mean binary cross-entropy now. The irreducible loss is that of a reference model that has not seen the row, computed
@@ -29,7 +29,7 @@ class RHOLoss(BatchSelector):
         x: Training features (n, d), for the reference model; not needed with ``irreducible``.
         ratio: Share of the candidates that is kept, above 0 and at most 1 (uniform batches).
         irreducible: Irreducible losses (n,); ``None``: ``cross_fitted_losses(x, y, seed=seed)``, computed when first needed.
-        **shared: Those of ``BatchSelector``.
+        **shared: Those of ``BatchSelector``, but no ``correction``.
 
     Raises:
         ParameterError: No x that the reference model can read and no ``irreducible``, or an impossible value.
@@ -112,7 +112,7 @@ class RHOLoss(BatchSelector):
             self._irreducible = None
 
     def _checked(self, losses: ArrayLike) -> Array:
-        values = np.array(losses.detach().cpu() if isinstance(losses, Tensor) else losses, dtype=np.float64)
+        values = np.array(losses.detach().cpu().numpy() if isinstance(losses, Tensor) else losses, dtype=np.float64)
         if values.shape != (self.n,) or not np.isfinite(values).all():
             raise DataError(f"expected {self.n} finite irreducible losses, but got {values} of shape {values.shape}")
         return values

@@ -11,13 +11,13 @@ from torch import Tensor
 from polytag.data.labels import LabelIndex
 from polytag.errors import ParameterError
 from polytag.registry import register
-from polytag.selectors.base import BatchSelector, saved_array
-from polytag.selectors.candidates import largest, uniform_rows
+from polytag.selectors.base import saved_array
+from polytag.selectors.candidates import KeepsHardest, largest, uniform_rows
 from polytag.types import Array, ArrayLike
 
 
 @register("selector", "selective_backprop")
-class SelectiveBackprop(BatchSelector):
+class SelectiveBackprop(KeepsHardest):
     """Accept a candidate with chance ``CDF(l_i) ** beta``, the share of the last losses that are not larger; b accepted rows make a batch.
 
     Candidates come b at a time from shuffled passes over all rows. Their losses enter the history first, then each is compared with it.
@@ -31,7 +31,7 @@ class SelectiveBackprop(BatchSelector):
         rounds: Looks a batch, at most; then the largest losses among those refused fill it. At least 2; by default ``8 (beta + 1)``,
             rounded up, eight times what is expected.
         warmup: Plain passes at the start; their losses enter the history.
-        **shared: Those of ``BatchSelector``.
+        **shared: Those of ``BatchSelector``, but no ``correction``.
 
     Raises:
         ParameterError: ``beta < 0``, or another impossible value.
