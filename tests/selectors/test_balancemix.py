@@ -107,6 +107,13 @@ def test_permuted_rows_give_permuted_probabilities(rng):
     np.testing.assert_allclose(told(P[order], Y[order]).probabilities(), told(P, Y).probabilities()[order], rtol=1e-12)
 
 
+def test_many_rows_are_gone_through_in_blocks(rng, monkeypatch):
+    Y, P = (rng.random((23, 4)) < 0.3).astype(float), rng.random((23, 4))
+    whole = told(P, Y).probabilities()
+    monkeypatch.setattr("polytag.selectors.balancemix._BLOCK", 5)
+    np.testing.assert_array_equal(told(P, Y).probabilities(), whole)
+
+
 def test_memory_does_not_hold_cells():
     state = told(np.full((50, 30), 0.4), np.eye(50)[:, :30]).state_dict()
     assert sum(value.numel() for value in state.values() if isinstance(value, torch.Tensor)) == 50 + 6 * 30

@@ -1,11 +1,13 @@
 """Mixed batches are convex combinations of two, by shares from the right law; paired selectors walk in step."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import kstest
+from tests.conftest import ROOT
 from tests.reference.baselines import TOY_Y
 
 from polytag.errors import DataError, ParameterError
@@ -138,6 +140,18 @@ def test_a_resumed_pair_goes_on_in_step(stop):
     for new, old in zip(resumed, straight):
         new.load_state_dict(old.state_dict())
     assert list(epochs(*resumed, 5))[: 16 - stop] == list(pairs)
+
+
+def test_the_loop_on_the_page_runs_and_learns():
+    page = (ROOT / "docs/methods/selectors/balancemix.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    names: dict = {}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        exec(block, names)
+    assert names["minority"].epoch == 3
+    assert names["minority"]._counts.sum() == 100 * 4
+    assert names["model"].weight.grad is None  # a step was made, and the gradient dropped
 
 
 class Candidates(BatchSelector):

@@ -137,7 +137,8 @@ class AdaBoundary(BatchSelector):
         aside = torch.tanh(logits / 2) / 2
         aside = aside.abs() if self.variant == "near" else aside * (2 * y - 1)
         if self.over == "relevant":
-            sizes = torch.from_numpy(self.targets.index.sizes[rows])
+            starts = self.targets.index.row_starts
+            sizes = torch.from_numpy(starts[rows + 1] - starts[rows]).long()
             width = min(int(sizes.max()) + 1, logits.shape[1])
             highest = logits.masked_fill(counted == 0, -torch.inf)
             last = highest.topk(width, dim=1).values.gather(1, sizes.clamp(max=width - 1)[:, None].to(logits.device))

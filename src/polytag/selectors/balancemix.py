@@ -13,6 +13,7 @@ from polytag.selectors.base import saved_array
 from polytag.selectors.per_epoch import PerEpoch
 from polytag.types import Array, ArrayLike
 
+_BLOCK = 2**18
 _FLOOR = 1e-3
 
 
@@ -104,17 +105,20 @@ class BalanceMix(PerEpoch):
         if not seen.any():
             return np.ones(self.n)
         present, absent = np.where(seen, self._confidence, self._confidence[seen].min())
-        sums = np.full(self.n, absent.sum()) + _row_sums(index, present - absent)
-        known = np.full(self.n, index.q)
-        if unknown is not None:
-            sums, known = sums - _row_sums(unknown, absent), known - unknown.sizes
-        scores: Array = np.maximum(sums / np.maximum(known, 1), _FLOOR)
+        sums = _row_sums(index, present - absent) + absent.sum()
+        if unknown is None:
+            return np.asarray(np.maximum(sums / index.q, _FLOOR))
+        known = index.q - unknown.sizes
+        scores: Array = np.maximum((sums - _row_sums(unknown, absent)) / np.maximum(known, 1), _FLOOR)
         scores[known == 0] = scores[known > 0].max(initial=_FLOOR)
         return scores
 
 
 def _row_sums(index: LabelIndex, values: Array) -> Array:
-    """Return for each row the sum of the values of its labels."""
-    rows = np.repeat(np.arange(index.n), index.sizes)
-    sums: Array = np.bincount(rows, weights=values[index.columns], minlength=index.n)
+    """Return for each row the sum of the values of its labels, block by block to save memory."""
+    sums = np.empty(index.n)
+    for start in range(0, index.n, _BLOCK):
+        starts = index.row_starts[start : start + _BLOCK + 1]
+        rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        sums[start : start + _BLOCK] = np.bincount(rows, weights=values[index.columns[starts[0] : starts[-1]]], minlength=len(starts) - 1)
     return sums
