@@ -10,13 +10,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from polytag.data.labels import LabelIndex
-from polytag.errors import DataError, ParameterError
+from polytag.errors import ParameterError
 from polytag.registry import register
 from polytag.selectors.base import choice, saved_array
 from polytag.selectors.local_correlation import LocalCorrelation, Scope
 from polytag.selectors.per_epoch import PerEpoch
 from polytag.selectors.pressure import check_pressure, check_schedule, exponential, quantised_weights
-from polytag.selectors.window import CLIP, History, Precision, PredictionWindow, check_share, entropy
+from polytag.selectors.window import CLIP, History, Precision, PredictionWindow, check_share, entropy, finite_cells
 from polytag.types import Array, ArrayLike
 
 Hardness = Literal["bounded", "code", "readme"]
@@ -223,13 +223,7 @@ class D2ACE(PerEpoch):
         window = self._predictions
         found = window.uncertainty(rows, self.recent_change) if metric == "uncertainty" else self._hardness_of(rows)
         found *= torch.from_numpy(window.seen(rows))[:, None]
-        sums = found.sum(dim=1)
-        if not bool(sums.isfinite().all()):  # one NaN would reach all scores through v, and a careless test would then call them equal
-            at = rows.start + int((~sums.isfinite()).nonzero()[0])
-            raise DataError(
-                f"the {metric} of instance {at} is {float(sums[at - rows.start])}; load a state that was saved before this happened"
-            )
-        return found.double().numpy()
+        return finite_cells(metric, found, rows)
 
     def _hardness_of(self, rows: slice) -> Float[Tensor, "r q"]:
         logits, at = self._predictions.logits(rows), np.arange(rows.start, rows.stop)

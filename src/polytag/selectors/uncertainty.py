@@ -12,7 +12,7 @@ from polytag.registry import register
 from polytag.selectors.base import choice
 from polytag.selectors.per_epoch import PerEpoch
 from polytag.selectors.pressure import check_pressure, exponential, quantised_weights
-from polytag.selectors.window import History, Precision, PredictionWindow, check_share
+from polytag.selectors.window import History, Precision, PredictionWindow, check_share, finite_cells
 from polytag.types import Array, ArrayLike
 
 LEVELS = 5
@@ -145,8 +145,8 @@ class Uncertainty(PerEpoch):
         information = mutual_information(counts.reshape(q, LEVELS, q, LEVELS))
         entropy = information.diagonal().copy()
         matrix: Array = np.divide(information, entropy[:, None], out=np.zeros((q, q)), where=entropy[:, None] > 0)
+        np.minimum(matrix, 1.0, out=matrix)
         np.fill_diagonal(matrix, 1.0)  # constant columns too
-        matrix = np.minimum(matrix, 1.0)
         return matrix
 
     def memory(self) -> dict[str, Any]:
@@ -160,8 +160,7 @@ class Uncertainty(PerEpoch):
 
     def _cells(self, rows: slice) -> Float[Array, "r q"]:
         """Return E of some rows, float64; that of an even prediction for rows never seen."""
-        cells: Array = self._predictions.uncertainty(rows, self.recent_change).double().numpy()
-        return cells
+        return finite_cells("uncertainty", self._predictions.uncertainty(rows, self.recent_change), rows)
 
 
 def mutual_information(counts: Float[Array, "q l q l"]) -> Float[Array, "q q"]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from polytag.errors import ParameterError
+from polytag.errors import DataError, ParameterError
 from polytag.selectors.base import choice, saved_array
 from polytag.types import Array
 
@@ -125,6 +125,20 @@ def entropy(logits: Float[Tensor, "r q"]) -> Float[Tensor, "r q"]:
     """Return the entropy of ``sigmoid(logits)`` in bits; exact for large logits too, and the same for z and -z."""
     size = logits.abs()
     return (F.softplus(-size) + size * (-size).sigmoid()) / math.log(2)
+
+
+def finite_cells(name: str, cells: Float[Tensor, "r q"], rows: slice) -> Float[Array, "r q"]:
+    """Return the cells of some rows as float64.
+
+    Raises:
+        DataError: One is NaN: it would reach the scores of all rows, and a careless test would then call these equal.
+    """
+    sums = cells.sum(dim=1)
+    if not bool(sums.isfinite().all()):
+        at = int((~sums.isfinite()).nonzero()[0])
+        raise DataError(f"the {name} of instance {rows.start + at} is {float(sums[at])}; load a state that was saved before this happened")
+    found: Array = cells.double().numpy()
+    return found
 
 
 def check_share(name: str, share: float) -> float:
