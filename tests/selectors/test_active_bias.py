@@ -126,6 +126,16 @@ def test_weights_of_a_warm_up_pass_are_none():
     assert all(weights.mean() == pytest.approx(1) for weights in seen[4:])
 
 
+def test_weights_are_the_same_after_resuming(rng):
+    saved, _, _ = wandering(rng, use="weighting")
+    resumed = ActiveBias(saved.targets.index, 4, warmup=0, use="weighting", seed=5)
+    rows = torch.arange(40)
+    assert resumed.weights(rows) is None
+    resumed.load_state_dict(saved.state_dict())
+    assert torch.equal(resumed.weights(rows), saved.weights(rows))
+    assert saved.weights(rows).max() > 1.2 * saved.weights(rows).min()
+
+
 def test_burn_in_leaves_out_the_first_epochs():
     def visits(**params):
         selector = ActiveBias(np.ones((4, 1)), 2, **params)

@@ -142,7 +142,7 @@ def test_a_resumed_pair_goes_on_in_step(stop):
     assert list(epochs(*resumed, 5))[: 16 - stop] == list(pairs)
 
 
-def test_the_loop_on_the_page_runs_and_learns():
+def test_the_loop_on_the_page_runs():
     page = (ROOT / "docs/methods/selectors/balancemix.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
     names: dict = {}
