@@ -19,7 +19,7 @@ from polytag.metrics import evaluate
 from polytag.models.base import MultiLabelModel
 from polytag.selectors.base import BatchSelector
 from polytag.thresholds import Threshold
-from polytag.training import Callback, predict
+from polytag.training import Callback, predict, shared
 from polytag.types import Array
 
 
@@ -68,7 +68,7 @@ def run_cell(
     setup = time.perf_counter() - building
 
     trainer = protocol.trainer(type(model), plain=method.selector == "random", seed=noise_seed, callbacks=callbacks)
-    run = trainer.fit(model, train, selector, valid)
+    run = trainer.fit(shared(model), train, selector, valid)
 
     held_out = train if valid is None else valid
     cut = Threshold.named(method.threshold).fit(probabilities(model, held_out, protocol), held_out.dataset.Y)

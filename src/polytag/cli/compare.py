@@ -29,6 +29,8 @@ def compare(
     jobs: Annotated[int, typer.Option(help="Number of processes; the result does not depend on it.")] = 1,
     threads: Annotated[int, typer.Option(help="Threads of each process; last digits may depend on it.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    processes: Annotated[int, typer.Option(help="Processes that train each cell together, one cell after the other.")] = 1,
+    launcher: Annotated[str, typer.Option(help="Who starts them: own, or torchrun if it has started this command.")] = "own",
     switch: Annotated[
         list[str] | None,
         typer.Option(
@@ -39,6 +41,8 @@ def compare(
 ) -> None:
     """Compare models and batch selectors by cross-validation; the same command resumes, and never repeats a finished cell."""
     from polytag.bench.spec import SHOWN_METRICS, Experiment
+    from polytag.cli.together import compare_together
+    from polytag.errors import ParameterError
     from polytag.papers import load_paper
 
     if published is not None:
@@ -59,7 +63,12 @@ def compare(
         protocol=rules,
         metrics=words(metric) if metric else SHOWN_METRICS,
     )
-    raise typer.Exit(_run(experiment, out, jobs=jobs, threads=threads, device=device, published=published))
+    if processes == 1 and launcher == "own":
+        raise typer.Exit(_run(experiment, out, jobs=jobs, threads=threads, device=device, published=published))
+    if jobs != 1:
+        raise ParameterError(f"expected --jobs 1 where several processes train each cell, but got --jobs {jobs}; use one of the two")
+    code = compare_together(experiment, out, processes=processes, launcher=launcher, threads=threads, device=device, published=published)
+    raise typer.Exit(code)
 
 
 def words(texts: Sequence[str]) -> list[str]:

@@ -1,6 +1,8 @@
 """What ``compare`` and ``demo`` do alike: run the missing cells behind a progress bar, then write and print the report."""
 
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,14 @@ INTERRUPTED = 130
 
 
 def run_and_report(
-    experiment: "Experiment", out: Path, *, jobs: int = 1, threads: int = 1, device: str = "auto", published: str | None = None
+    experiment: "Experiment",
+    out: Path,
+    *,
+    jobs: int = 1,
+    threads: int = 1,
+    device: str = "auto",
+    published: str | None = None,
+    run: Callable[..., list["Outcome"]] | None = None,
 ) -> int:
     """Run an experiment into a folder and show what came out.
 
@@ -26,6 +35,7 @@ def run_and_report(
         threads: Threads of each.
         device: ``"auto"`` takes a GPU if there is one.
         published: Key of the paper whose values are shown next to ours.
+        run: Runs the cells instead of ``run_experiment``, which takes jobs, threads and device.
 
     Returns:
         Exit code: 0, 1 if a cell failed, 130 after Ctrl-C.
@@ -34,18 +44,16 @@ def run_and_report(
     from polytag.bench.runner import plan, run_experiment
     from polytag.bench.store import Store
 
+    if run is None:
+        run = partial(run_experiment, jobs=jobs, threads=threads, device=chosen_device(device))
     console, store = _console(), Store(out)
     try:
         cells, hashes = plan(experiment)
         save_experiment(store, experiment, hashes)
         with Bar(console, len(cells), experiment.protocol.monitor) as bar:
-            outcomes = run_experiment(
-                experiment, store, jobs=jobs, threads=threads, device=chosen_device(device), watch=bar.advance, cells=cells
-            )
+            outcomes = run(experiment, store, watch=bar.advance, cells=cells)
     except KeyboardInterrupt:
-        done = len(list(store.records.glob("*.json")))
-        typer.echo(f"\nStopped. {done} finished cells are kept in {out}; the same command continues from there.", err=True)
-        return INTERRUPTED
+        return interrupted(out)
     show(out, published)
     failed = [outcome for outcome in outcomes if outcome.record is None]
     for outcome in failed:
@@ -55,6 +63,13 @@ def run_and_report(
     if failed:
         typer.echo(f"{len(failed)} of {len(cells)} cells failed; the same command tries them again.", err=True)
     return 1 if failed else 0
+
+
+def interrupted(out: Path) -> int:
+    """Say what Ctrl-C has left, and return the exit code."""
+    done = len(list((out / "records").glob("*.json")))
+    typer.echo(f"\nStopped. {done} finished cells are kept in {out}; the same command continues from there.", err=True)
+    return INTERRUPTED
 
 
 def show(folder: Path, published: str | None) -> "Report":

@@ -81,7 +81,7 @@ def joined(device: str = "auto", timeout: float = 600.0) -> Iterator[Place]:
     if missing:
         raise ParameterError(
             f"expected a process started by torchrun, but {', '.join(missing)} is not set; start it as: "
-            "torchrun --standalone --nproc-per-node 2 script.py"
+            "torchrun --standalone --nproc-per-node 2 PROGRAM"
         )
     rank, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     local = int(os.environ.get("LOCAL_RANK", rank)), int(os.environ.get("LOCAL_WORLD_SIZE", processes))
@@ -138,7 +138,9 @@ def launch(
     return [outcome.value for outcome in outcomes if outcome is not None]
 
 
-_ADVICE = "all others have been stopped too. The last checkpoint is whole: the same command continues from there"
+_ADVICE = "all others have been stopped. What was saved last (checkpoint, finished cells) is whole: the same command continues from there"
+    "all others have been stopped too. What was saved last (checkpoint, finished cells) is whole: the same command continues from there"
+)
 
 
 class _Outcome(NamedTuple):
