@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ import numpy as np
 import torch
 
 from polytag import Batch, Dataset, Table, Trainer
+from polytag.errors import ParameterError
 from polytag.models import CLIF, DELA, MLP, Linear
 from polytag.selectors import AdaC, Adaptive, Random
 from polytag.training import Callback
 from polytag.training.distributed import Sharded, shared
-from polytag.training.processes import is_writer, place
+from polytag.training.processes import is_writer, joined, place
 
 B = 15
 """Two processes take 7 and 8 rows of it, four take 3, 4, 4 and 4."""
@@ -101,7 +103,6 @@ def train(name: str, *watchers: Callback, epochs: int = 3, resume: Path | None =
         "probabilities": selector.probabilities(),
         "losses": [epoch.loss for epoch in run.history],
         "valid": [epoch.valid for epoch in run.history],
-        "chance": torch.get_rng_state().numpy(),
     }
 
 
@@ -148,12 +149,16 @@ def noise() -> list[Any]:
     return [logits.numpy(), torch.get_rng_state().numpy()]
 
 
-def quarrel() -> None:
-    """Give each process a selector of its own."""
+def quarrel() -> str:
+    """Give each process a selector of its own, and return what it is told."""
     here = place()
     assert here is not None
     table = make_table()
-    Trainer(epochs=1).fit(Sharded(Linear.from_data(table)), table, Random(table.labels, B, seed=here.rank))
+    try:
+        Trainer(epochs=1).fit(Sharded(Linear.from_data(table)), table, Random(table.labels, B, seed=here.rank))
+    except ParameterError as error:
+        return str(error)
+    return ""
 
 
 def not_a_number() -> None:
@@ -164,12 +169,16 @@ def not_a_number() -> None:
     Trainer(epochs=1).fit(Sharded(model), table, Adaptive(table.labels, B, x=table.dataset.X))
 
 
+def start(path: Path) -> dict[str, Any]:
+    return train("mlp, adaptive", epochs=3, resume=path)
+
+
 def start_of_death(path: Path, rank: int, step: int, how: str) -> dict[str, Any]:
     return train("mlp, adaptive", Death(rank, step, how), epochs=6, resume=path)
 
 
-def go_on(path: Path) -> dict[str, Any]:
-    return train("mlp, adaptive", epochs=6, resume=path)
+def go_on(*paths: Path) -> list[dict[str, Any]]:
+    return [train("mlp, adaptive", epochs=6, resume=path) for path in paths]
 
 
 def hang(seconds: float) -> None:
@@ -182,4 +191,16 @@ def hang(seconds: float) -> None:
 
 
 def everything() -> dict[str, Any]:
-    return {"runs": all_runs(), "steps": all_steps(), "noise": noise(), "writer": is_writer()}
+    return {"runs": all_runs(), "steps": all_steps(), "noise": noise(), "writer": is_writer(), "quarrel": quarrel()}
+
+
+def under_torchrun(path: Path) -> None:
+    """Train in the processes that torchrun has started."""
+    with joined("cpu", timeout=60):
+        weights = go_on(path)[0]["weights"]
+        if is_writer():
+            np.savez(path.with_suffix(".npz"), **weights)
+
+
+if __name__ == "__main__":
+    under_torchrun(Path(sys.argv[1]))

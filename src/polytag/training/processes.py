@@ -139,8 +139,6 @@ def launch(
 
 
 _ADVICE = "all others have been stopped. What was saved last (checkpoint, finished cells) is whole: the same command continues from there"
-    "all others have been stopped too. What was saved last (checkpoint, finished cells) is whole: the same command continues from there"
-)
 
 
 class _Outcome(NamedTuple):
