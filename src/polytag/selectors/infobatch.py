@@ -76,7 +76,7 @@ class InfoBatch(BatchSelector):
         self.ratio, self.delta, self.epochs = float(ratio), float(delta), int(epochs)
         self.losses = np.full(self.n, np.inf)
         self._thinned = np.zeros(self.n, dtype=bool)
-        self._order = np.arange(self.n)
+        self._order = np.empty(0, dtype=np.int64)
 
     def prunable(self) -> Int[Array, "m"]:
         """Return the rows whose last loss is below the mean of the losses known. Cost: O(n)."""
