@@ -57,6 +57,8 @@ def plot_selection(logs: Mapping[str, SelectionLog], path: str | Path) -> Path:
             axes.plot(epochs, values, label=name, linewidth=1.7, marker="o" if len(epochs) == 1 else None, **style)
         if level is not None:
             axes.axhline(level, color="0.6", linewidth=1.0, zorder=0)
+        else:  # a share
+            axes.set_ylim(-0.03, 1.03)
         axes.set_title(title, fontsize=11)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(visible=True, color="#DDDDDD", linewidth=0.6)
@@ -64,6 +66,6 @@ def plot_selection(logs: Mapping[str, SelectionLog], path: str | Path) -> Path:
     for axes in panels[3:]:
         axes.set_xlabel("epoch")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 8), frameon=False, fontsize=10, handlelength=3.2)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6), frameon=False, fontsize=10, handlelength=3.2)
     figure.savefig(path, dpi=130)
     return Path(path)
