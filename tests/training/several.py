@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ import torch
 from polytag import Batch, Dataset, Table, Trainer
 from polytag.errors import ParameterError
 from polytag.models import CLIF, DELA, MLP, Linear
-from polytag.selectors import AdaC, Adaptive, Random
-from polytag.training import Callback
+from polytag.selectors import D2ACE, OHEM, AdaC, Adaptive, InfoBatch, Random
+from polytag.training import Callback, predict
 from polytag.training.distributed import Sharded, shared
-from polytag.training.processes import is_writer, joined, place
+from polytag.training.processes import is_writer, place
 
 B = 15
 """Two processes take 7 and 8 rows of it, four take 3, 4, 4 and 4."""
@@ -43,10 +42,13 @@ MODELS = {
     "clif": lambda table: CLIF.from_data(table, embedding=6, hidden=8),
     "dela": lambda table: QuietDELA.from_data(table, latent=4),
 }
-SELECTORS = {"random": Random, "adaptive": Adaptive, "adac": AdaC}
+SELECTORS = {"random": Random, "adaptive": Adaptive, "adac": AdaC, "d2ace": D2ACE, "ohem": OHEM, "infobatch": InfoBatch}
 RUNS = {
     "linear, random": {},
     "linear, adaptive": {},
+    "linear, d2ace": {},
+    "linear, ohem": {},
+    "linear, infobatch": {},
     "mlp, adaptive": {},
     "clif, adac": {},
     "dela, adaptive": {},
@@ -81,8 +83,6 @@ class Death(Callback):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.left == 0 and self.how == "exit":
             os._exit(3)
-        if self.left == 0:
-            raise ZeroDivisionError("a mishap")
 
 
 def train(name: str, *watchers: Callback, epochs: int = 3, resume: Path | None = None) -> dict[str, Any]:
@@ -149,6 +149,18 @@ def noise() -> list[Any]:
     return [logits.numpy(), torch.get_rng_state().numpy()]
 
 
+def half() -> list[float]:
+    """Train in half precision, and predict with a copy in double precision."""
+    table = make_table()
+    model = Sharded(MODELS["mlp"](table))
+    run = Trainer(epochs=2, precision="bfloat16").fit(model, table, Adaptive(table.labels, B, x=table.dataset.X))
+    return [*(epoch.loss for epoch in run.history), float(predict(model, table, precision="float64").sum())]
+
+
+def mishap() -> None:
+    raise ZeroDivisionError("a mishap")
+
+
 def quarrel() -> str:
     """Give each process a selector of its own, and return what it is told."""
     here = place()
@@ -191,16 +203,5 @@ def hang(seconds: float) -> None:
 
 
 def everything() -> dict[str, Any]:
-    return {"runs": all_runs(), "steps": all_steps(), "noise": noise(), "writer": is_writer(), "quarrel": quarrel()}
-
-
-def under_torchrun(path: Path) -> None:
-    """Train in the processes that torchrun has started."""
-    with joined("cpu", timeout=60):
-        weights = go_on(path)[0]["weights"]
-        if is_writer():
-            np.savez(path.with_suffix(".npz"), **weights)
-
-
-if __name__ == "__main__":
-    under_torchrun(Path(sys.argv[1]))
+    alone = {"noise": noise(), "writer": is_writer(), "quarrel": quarrel(), "half": half()}
+    return {"runs": all_runs(), "steps": all_steps(), **alone}

@@ -1,5 +1,6 @@
 """Several real processes do what one does: the same rows, the same weights, and a clear end when one of them dies."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -95,7 +96,7 @@ def test_processes_that_choose_different_rows_are_told_so(many: list[dict[str, A
 
 def test_a_killed_run_goes_on_in_any_number_of_processes(tmp_path: Path) -> None:
     by_one, by_two, again = tmp_path / "by one", tmp_path / "by two", tmp_path / "by two, again"
-    with pytest.raises(LostProcessError, match="process 1 of 2 was killed by SIGKILL; .* the same command continues from there"):
+    with pytest.raises(LostProcessError, match=r"process 1 of 2 was killed by SIGKILL; .* the same command continues from there"):
         launch(several.start_of_death, 2, by_two, 1, 13, "killed", device="cpu")
     several.start(by_one)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["by one", "by two"]
@@ -108,40 +109,51 @@ def test_a_killed_run_goes_on_in_any_number_of_processes(tmp_path: Path) -> None
         assert len(run["losses"]) == 6
 
 
-@pytest.mark.parametrize(
-    ("how", "rank", "message"),
-    [
-        ("exit", 0, "process 0 of 2 ended with exit code 3"),
-        ("error", 1, r"process 1 of 2 failed with ZeroDivisionError\('a mishap'\)"),
-    ],
-)
-def test_a_process_that_dies_ends_the_others(how: str, rank: int, message: str, tmp_path: Path) -> None:
+def test_a_process_that_dies_ends_the_others(tmp_path: Path) -> None:
     begun = time.monotonic()
-    with pytest.raises(LostProcessError, match=message):
-        launch(several.start_of_death, 2, tmp_path / "run", rank, 3, how, device="cpu")
+    with pytest.raises(LostProcessError, match="process 0 of 2 ended with exit code 3"):
+        launch(several.start_of_death, 2, tmp_path / "run", 0, 3, "exit", device="cpu")
     assert time.monotonic() - begun < 90
 
 
 def test_a_process_that_hangs_is_given_up() -> None:
     begun = time.monotonic()
-    with pytest.raises(LostProcessError, match=r"process [01] of 2"):
-        launch(several.hang, 2, 300.0, device="cpu", timeout=3)
-    assert time.monotonic() - begun < 60
+    with pytest.raises(LostProcessError, match="process 1 of 2 stopped answering"):
+        launch(several.hang, 2, 300.0, device="cpu", timeout=5)
+    assert time.monotonic() - begun < 90
 
 
-def test_errors_of_polytag_come_back_as_they_are() -> None:
-    with pytest.raises(DataError) as caught:
-        launch(several.not_a_number, 2, device="cpu")
-    assert "In process 0" in "".join(caught.value.__notes__)
+@pytest.mark.parametrize(
+    ("job", "error", "message"),
+    [
+        (several.not_a_number, DataError, "nan|NaN"),
+        (several.mishap, LostProcessError, r"process 0 of 1 failed with ZeroDivisionError\('a mishap'\)"),
+    ],
+)
+def test_errors_come_back_with_their_traceback(job: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message) as caught:
+        launch(job, 1, device="cpu")
+    assert "In process 0:\nTraceback" in "".join(caught.value.__notes__)
 
 
-def test_torchrun(tmp_path: Path) -> None:
-    path = tmp_path / "run"
+def test_half_precision_stays_the_same_in_all_processes(many: list[dict[str, Any]]) -> None:
+    assert np.isfinite(many[0]["half"]).all()
+    assert many[0]["half"][1] < many[0]["half"][0]
+    assert all(process["half"] == many[0]["half"] for process in many)
+
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "several_processes.py"
+
+
+def test_the_example_runs_alone_and_under_torchrun(tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 60
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run([*torchrun, several.__file__, str(path)], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    with np.load(path.with_suffix(".npz")) as weights:
-        close(dict(weights), several.train("mlp, adaptive", epochs=6)["weights"])
+    for command in ([sys.executable], torchrun):
+        done = subprocess.run([*command, str(EXAMPLE)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert "next batch equal: True" in done.stdout
+        assert float(done.stdout.strip().rpartition(" ")[2]) < TOLERANCE
 
 
 def test_one_process_alone() -> None:

@@ -10,6 +10,7 @@ Every process holds the same model, the same selector with the same seed, and ru
         launch(job, 4)
 """
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -64,6 +65,10 @@ class Sharded(MultiLabelModel):
         for buffer in model.buffers():
             distributed.broadcast(buffer, 0)
         self._parallel = [DistributedDataParallel(_ObjectiveOf(model), **ddp)]  # a list hides it from parameters()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> MultiLabelModel:
+        """Return a copy of the model alone: what joins the processes cannot be copied."""
+        return copy.deepcopy(self.model, memo)
 
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b q"]:
         """Return the model's logits of all rows given."""

@@ -131,14 +131,11 @@ def launch(
         finally:
             stopped |= _stop(workers)
         outcomes = [_outcome(folder, rank) for rank in range(processes)]
-        codes = [0 if rank in stopped else worker.exitcode for rank, worker in enumerate(workers)]
-    _blame(codes, outcomes)
-    if stopped:
-        raise LostProcessError(f"process {min(stopped)} of {processes} stopped answering and was ended; {_ADVICE}")
+    _blame([worker.exitcode for worker in workers], outcomes, stopped)
     return [outcome.value for outcome in outcomes if outcome is not None]
 
 
-_ADVICE = "all others have been stopped. What was saved last (checkpoint, finished cells) is whole: the same command continues from there"
+_KEPT = "what was saved last (checkpoint, finished cells) is whole, and the same command continues from there"
 
 
 class _Outcome(NamedTuple):
@@ -180,7 +177,7 @@ def _connected(rank: int, processes: int, device: torch.device, address: str, ti
     backend = "nccl" if device.type == "cuda" else "gloo"
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    here = Place(rank, processes, device)
+    here, lost = Place(rank, processes, device), False
     token = _place.set(here)
     try:
         distributed.init_process_group(backend, address, timedelta(seconds=timeout), processes, rank)
@@ -188,10 +185,13 @@ def _connected(rank: int, processes: int, device: torch.device, address: str, ti
     except RuntimeError as error:
         if isinstance(error, PolytagError) or not _is_broken_connection(error):
             raise
-        raise LostProcessError(f"process {rank} of {processes} lost the connection to another one: {error}; {_ADVICE}") from error
+        lost = True
+        raise LostProcessError(
+            f"process {rank} of {processes} lost the connection to another one, which died or stopped answering; {_KEPT}"
+        ) from error
     finally:
         _place.reset(token)
-        if distributed.is_initialized():
+        if distributed.is_initialized() and not (lost and backend == "nccl"):  # which would wait for the lost one
             distributed.destroy_process_group()
 
 
@@ -258,18 +258,20 @@ def _outcome(folder: str, rank: int) -> _Outcome | None:
     return None
 
 
-def _blame(codes: list[int | None], outcomes: list[_Outcome | None]) -> None:
-    """Raise for the process that failed first: one that died without a word, else one whose error is not that another was lost."""
+def _blame(codes: list[int | None], outcomes: list[_Outcome | None], stopped: set[int]) -> None:
+    """Raise for the process that failed first: one that died without a word, one with an error of its own, one that had to be stopped."""
     processes = len(codes)
     for rank, (code, outcome) in enumerate(zip(codes, outcomes)):
-        if code and outcome is None:
+        if code and outcome is None and rank not in stopped:
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            raise LostProcessError(f"process {rank} of {processes} {how}; {_ADVICE}")
+            raise LostProcessError(f"process {rank} of {processes} {how}; all others have been stopped, {_KEPT}")
     failed = [(rank, outcome) for rank, outcome in enumerate(outcomes) if outcome is not None and outcome.error is not None]
-    failed.sort(key=lambda pair: isinstance(pair[1].error, LostProcessError))
-    for rank, outcome in failed:
+    own = [(rank, outcome) for rank, outcome in failed if not isinstance(outcome.error, LostProcessError)]
+    if stopped and not own:
+        raise LostProcessError(f"process {min(stopped)} of {processes} stopped answering; all others have been stopped, {_KEPT}")
+    for rank, outcome in own or failed:
         error = outcome.error
         if not isinstance(error, PolytagError):
-            error = LostProcessError(f"process {rank} of {processes} failed with {outcome.error!r}; {_ADVICE}")
+            error = LostProcessError(f"process {rank} of {processes} failed with {error!r}; all others have been stopped, {_KEPT}")
         error.add_note(f"In process {rank}:\n{outcome.report}")
         raise error
