@@ -8,6 +8,7 @@ from polytag.bench import Method, Protocol, Record, run_cell
 from polytag.bench.cell import build_model, build_selector, derived_seeds
 from polytag.bench.store import cell_key, content_hash
 from polytag.data.catalogue import load_dataset
+from polytag.data.dataset import Dataset
 from polytag.data.prepare import Preparation
 from polytag.data.splits import kfold
 from polytag.data.table import Table
@@ -93,3 +94,14 @@ def test_no_validation_rows_keeps_the_last_epoch(tiny: str) -> None:
     record = run_cell(tiny, Method(model="linear"), Protocol(**PROTOCOL, split={"valid": 0}), 0, 0)
     assert record.best_epoch is None
     assert record.prepared["rows"] == {"train": 30, "valid": 0, "test": 30}
+
+
+def test_selectors_hear_of_unknown_labels_and_of_the_number_of_epochs() -> None:
+    Y = np.tile([[0.0, 1.0], [np.nan, 0.0]], (20, 1))
+    table = Table(Dataset(np.arange(40.0)[:, None], Y))
+    method = Method(model="linear", selector="infobatch")
+    selector = build_selector(method, Protocol(epochs=7), table, 0)
+    assert selector.targets.unknown is not None
+    assert selector.targets.unknown.counts.tolist() == [20, 0]
+    assert selector.epochs == 7
+    assert build_selector(method.model_copy(update={"selector_params": {"epochs": 5}}), Protocol(epochs=7), table, 0).epochs == 5

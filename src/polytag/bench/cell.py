@@ -121,8 +121,10 @@ def build_selector(method: Method, protocol: Protocol, train: Table, seed: int) 
         params.setdefault("order", "sequential")
     if protocol.compat is not None and "compat" in parameters("selector", method.selector):
         params.setdefault("compat", protocol.compat)
+    if "epochs" in parameters("selector", method.selector):
+        params.setdefault("epochs", protocol.epochs)
     selector: BatchSelector = registry.get("selector", method.selector)(
-        train.labels, protocol.batch_size, x=train.dataset.X, seed=seed, **params
+        train.targets, protocol.batch_size, x=train.dataset.X, seed=seed, **params
     )
     return selector
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from polytag import metrics as metric_functions
 from polytag import registry
+from polytag.bench.notation import read_call
 from polytag.data import catalogue
 from polytag.data.prepare import PRESETS, Preparation
 from polytag.errors import ParameterError, PolytagError, UnknownNameError
@@ -301,8 +302,8 @@ class Experiment(Specification):
 
         Args:
             datasets: Names.
-            models: Names.
-            selectors: Names.
+            models: Names, with parameters if wanted: ``"clif(hidden=256)"``.
+            selectors: The same: ``"d2ace(hardness=code)"``.
             pressure: Selection pressure of those selectors that have one.
             method: What all methods share, for example ``{"threshold": 0.4}``.
             **rest: ``protocol`` and ``metrics``.
@@ -310,10 +311,14 @@ class Experiment(Specification):
 
         def params(selector: str) -> dict[str, Any]:
             has = pressure is not None and selector in registry.names("selector") and "pressure" in parameters("selector", selector)
-            return {"selector_params": {"pressure": pressure}} if has else {}
+            return {"pressure": pressure} if has else {}
 
-        pairs = itertools.product(dict.fromkeys(models), dict.fromkeys(selectors))
-        methods: Any = [{"model": m, "selector": s, **params(s), **(method or {})} for m, s in pairs]
+        shared = dict(method or {})
+        of_models, of_selectors = shared.pop("model_params", {}), shared.pop("selector_params", {})
+        methods: Any = [
+            {"model": m, "selector": s, "model_params": of_models | mp, "selector_params": params(s) | of_selectors | sp, **shared}
+            for (m, mp), (s, sp) in itertools.product(map(read_call, models), map(read_call, selectors))
+        ]
         return cls(datasets=datasets, methods=methods, **rest)
 
     def cells(self) -> Iterator[Cell]:

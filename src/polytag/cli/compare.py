@@ -9,8 +9,12 @@ import typer
 
 def compare(
     dataset: Annotated[list[str], typer.Option(help="Data sets: names of `polytag datasets list` or files, separated by commas.")],
-    model: Annotated[list[str], typer.Option(help="Models, separated by commas; see `polytag methods`.")] = ["clif"],  # noqa: B006
-    selector: Annotated[list[str], typer.Option(help="Batch selectors, separated by commas.")] = ["random,hard,adaptive,adac"],  # noqa: B006
+    model: Annotated[list[str], typer.Option(help="Models, separated by commas, as in `clif(hidden=256),dela`; see `polytag methods`.")] = [
+        "clif"
+    ],  # noqa: B006
+    selector: Annotated[list[str], typer.Option(help="Batch selectors, separated by commas, as in `random,d2ace(hardness=code)`.")] = [
+        "random,hard,adaptive,adac"
+    ],  # noqa: B006
     out: Annotated[Path, typer.Option(help="Folder for records and report; what it already holds is not run again.")] = Path(
         "polytag-results"
     ),
@@ -40,6 +44,7 @@ def compare(
     ] = None,
 ) -> None:
     """Compare models and batch selectors by cross-validation; the same command resumes, and never repeats a finished cell."""
+    from polytag.bench.notation import read_value, split_names
     from polytag.bench.spec import SHOWN_METRICS, Experiment
     from polytag.cli.together import compare_together
     from polytag.errors import ParameterError
@@ -51,17 +56,17 @@ def compare(
     switches = parse_switches(switch or [])
     method = {f"{part}_params": values for part, values in switches.items() if part in ("model", "selector") and values}
     if threshold is not None:
-        method["threshold"] = value(threshold)
+        method["threshold"] = read_value(threshold)
     rules = {"preset": protocol, "folds": folds, "seeds": seeds(seed), **{name: v for name, v in given.items() if v is not None}}
     rules |= switches["protocol"] | {part: switches[part] for part in ("split", "preparation") if switches[part]}
     experiment = Experiment.grid(
-        words(dataset),
-        words(model),
-        words(selector),
+        split_names(dataset),
+        split_names(model),
+        split_names(selector),
         pressure=pressure,
         method=method,
         protocol=rules,
-        metrics=words(metric) if metric else SHOWN_METRICS,
+        metrics=split_names(metric) if metric else SHOWN_METRICS,
     )
     if processes == 1 and launcher == "own":
         raise typer.Exit(_run(experiment, out, jobs=jobs, threads=threads, device=device, published=published))
@@ -69,16 +74,6 @@ def compare(
         raise ParameterError(f"expected --jobs 1 where several processes train each cell, but got --jobs {jobs}; use one of the two")
     code = compare_together(experiment, out, processes=processes, launcher=launcher, threads=threads, device=device, published=published)
     raise typer.Exit(code)
-
-
-def words(texts: Sequence[str]) -> list[str]:
-    """Split at commas.
-
-    Example:
-        >>> words(["yeast, scene", "enron"])
-        ['yeast', 'scene', 'enron']
-    """
-    return [word.strip() for text in texts for word in text.split(",") if word.strip()]
 
 
 def seeds(text: str) -> list[int]:
@@ -90,7 +85,7 @@ def seeds(text: str) -> list[int]:
     from polytag.errors import ParameterError
 
     try:
-        return [int(word) for word in words([text])]
+        return [int(word) for word in text.split(",") if word.strip()]
     except ValueError:
         raise ParameterError(f"expected whole numbers separated by commas for --seed, but got {text!r}") from None
 
@@ -105,6 +100,7 @@ def parse_switches(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
         >>> parse_switches(["keep=last", "split.valid=0.2"])["split"]
         {'valid': 0.2}
     """
+    from polytag.bench.notation import read_value
     from polytag.errors import ParameterError
 
     found: dict[str, dict[str, Any]] = {"protocol": {}, "split": {}, "preparation": {}, "model": {}, "selector": {}}
@@ -115,23 +111,8 @@ def parse_switches(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
             raise ParameterError(
                 f"expected NAME=VALUE with a name such as keep, split.valid, preparation.scale or model.hidden, but got {text!r}"
             )
-        found[part if dot else "protocol"][rest if dot else name] = value(given)
+        found[part if dot else "protocol"][rest if dot else name] = read_value(given)
     return found
-
-
-def value(text: str) -> Any:
-    """Read a JSON value; what is none is text.
-
-    Example:
-        >>> value("0.5"), value("true"), value("f1")
-        (0.5, True, 'f1')
-    """
-    import json
-
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _run(*arguments: Any, **options: Any) -> int:

@@ -41,15 +41,16 @@ class Table(torch.utils.data.Dataset[Batch]):
         self.dataset, self.device = dataset, torch.device(device)
         self._x: Any
         self._y: Any
+        self._y_unknown = False
         if isinstance(dataset.X, np.memmap):
             self._x, self._y = _MappedRows(dataset.X, self.device, finite=True), _MappedRows(dataset.Y, self.device)
             return
         values = dataset.X.data if hasattr(dataset.X, "indptr") else dataset.X
         if not np.isfinite(values).all():
             raise DataError("expected finite features, but some are NaN or infinite; fill them in first, for example with Preparation(...)")
-        unknown = not hasattr(dataset.Y, "indptr") and bool(np.isnan(dataset.Y).any())
+        self._y_unknown = not hasattr(dataset.Y, "indptr") and bool(np.isnan(dataset.Y).any())
         self._x = _rows(dataset.X, torch.float32, self.device)
-        self._y = _rows(dataset.Y, torch.float32 if unknown else torch.uint8, self.device)
+        self._y = _rows(dataset.Y, torch.float32 if self._y_unknown else torch.uint8, self.device)
 
     def __len__(self) -> int:
         return self.dataset.n
@@ -78,6 +79,11 @@ class Table(torch.utils.data.Dataset[Batch]):
     def q(self) -> int:
         """Number of labels."""
         return self.dataset.q
+
+    @property
+    def targets(self) -> Any:
+        """The labels as selectors want them: their index, or Y itself where some labels are unknown, which an index does not say."""
+        return self.dataset.Y if self._y_unknown else self.labels
 
     @property
     def labels(self) -> LabelIndex:

@@ -1,5 +1,6 @@
 """Any deep model, any batch selector, behind ``fit`` and ``predict``."""
 
+import inspect
 from pathlib import Path
 from typing import Any, Self
 
@@ -141,7 +142,10 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         train, valid = self._table(data.take(rows)), None if held_out is None else self._table(data.take(held_out))
         loss = self.loss if isinstance(self.loss, Loss) else registry.get("loss", self.loss)()
         self.model_ = model_class.from_data(train, seed=seed, loss=loss, **(self.model_params or {}))
-        chooser = selector_class(train.labels, self.batch_size, x=train.dataset.X, seed=seed, **(self.selector_params or {}))
+        choosing = dict(self.selector_params or {})
+        if "epochs" in inspect.signature(selector_class).parameters:
+            choosing.setdefault("epochs", self.epochs)
+        chooser = selector_class(train.targets, self.batch_size, x=train.dataset.X, seed=seed, **choosing)
         self.history_ = self._trainer(seed).fit(self.model_, train, chooser, valid)
         self.model_.eval()
         self.label_names_ = data.label_names
