@@ -45,6 +45,7 @@ class Tagger(lightning.LightningModule):
 def main() -> float:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    torch.manual_seed(0)
     model = Tagger(Adaptive(TABLE.labels, 64, x=TABLE.dataset.X, seed=0))
     before = model.score()
     loader = DataLoader(TABLE, sampler=model.selector, batch_size=None)
