@@ -48,7 +48,7 @@ def quantised_probabilities(scores, pressure):
     n, low, high = len(scores), min(scores), max(scores)
     if low == high:
         return np.full(n, 1 / n)
-    weights = [pressure ** (-math.ceil(n * (1 - (s - low) / (high - low))) / n) for s in scores]
+    weights = [pressure ** (-math.ceil(n * (high - s) / (high - low) - 1e-9) / n) for s in scores]
     return np.array(weights) / sum(weights)
 
 

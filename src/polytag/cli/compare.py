@@ -6,15 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
+_MODELS = ["clif"]
+_SELECTORS = ["random,hard,adaptive,adac"]
+
 
 def compare(
     dataset: Annotated[list[str], typer.Option(help="Data sets: names of `polytag datasets list` or files, separated by commas.")],
-    model: Annotated[list[str], typer.Option(help="Models, separated by commas, as in `clif(hidden=256),dela`; see `polytag methods`.")] = [
-        "clif"
-    ],  # noqa: B006
-    selector: Annotated[list[str], typer.Option(help="Batch selectors, separated by commas, as in `random,d2ace(hardness=code)`.")] = [
-        "random,hard,adaptive,adac"
-    ],  # noqa: B006
+    model: Annotated[list[str], typer.Option(help="Models, separated by commas, such as `clif(hidden=256),dela`.")] = _MODELS,
+    selector: Annotated[list[str], typer.Option(help="Batch selectors, such as `random,d2ace(hardness=code)`.")] = _SELECTORS,
     out: Annotated[Path, typer.Option(help="Folder for records and report; what it already holds is not run again.")] = Path(
         "polytag-results"
     ),

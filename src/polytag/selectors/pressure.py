@@ -61,6 +61,7 @@ def quantised_weights(scores: Array, pressure: float, *, lowest: int = 0, levels
     if high <= low:
         return np.ones(len(scores))
     levels = len(scores) if levels is None else levels
-    q = np.clip(np.ceil(levels * (1 - (scores - low) / (high - low))), lowest, levels)
+    steps = levels * (high - scores) / (high - low)
+    q = np.clip(np.ceil(steps - 1e-9), lowest, levels)  # rounding must not lift a whole number of steps to the next one
     weights: Array = pressure ** (-q / levels)
     return weights
