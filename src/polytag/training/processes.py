@@ -233,7 +233,7 @@ def _wait(workers: list[Any]) -> None:
     while running := [worker for worker in workers if worker.is_alive()]:
         if deadline is not None and time.monotonic() > deadline:
             return
-        connection.wait([worker.sentinel for worker in running], timeout=None if deadline is None else 0.1)
+        connection.wait([worker.sentinel for worker in running], timeout=0.2)  # a process that ends shows it before it has an exit code
         if deadline is None and any(worker.exitcode not in (None, 0) for worker in workers):
             deadline = time.monotonic() + _GRACE
 
