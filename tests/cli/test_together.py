@@ -11,8 +11,8 @@ import pytest
 
 from polytag.cli import main
 
-WORDS = ["compare", "--dataset", "digits-scenes", "--model", "mlp", "--selector", "random,adaptive(warmup=0)", "--folds", "2", "--epochs", "1",
-         "--set", "model.dropout=0", "--set", "keep=last", "--device", "cpu"]  # fmt: skip
+WORDS = ["compare", "--dataset", "digits-scenes", "--model", "mlp", "--selector", "random,adaptive(warmup=0)", "--folds", "2",
+         "--epochs", "1", "--set", "model.dropout=0", "--set", "keep=last", "--device", "cpu"]  # fmt: skip
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:

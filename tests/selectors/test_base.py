@@ -154,3 +154,22 @@ def test_candidates_that_do_not_fit_are_refused_and_can_be_shown_again():
 def test_numbers_out_of_range_are_refused(bad):
     with pytest.raises(ParameterError, match=f"{next(iter(bad))}={next(iter(bad.values()))}"):
         Lowest(Y, 4, **bad)
+
+
+def test_a_state_saved_after_the_last_batch_begins_the_next_epoch():
+    straight, resumed = Lowest(Y, 4, warmup=1), Lowest(Y, 4, warmup=1)
+    batches = iter(straight)
+    for _ in range(len(straight)):
+        next(batches)  # as a loader does that counts, and never hears that the epoch is over
+    resumed.load_state_dict(straight.state_dict())
+    assert [rows.tolist() for rows in resumed] == [[0, 1, 2, 3]] * 3
+    assert resumed.epoch == 2
+
+
+def test_a_loaded_state_survives_that_iter_is_called_twice():
+    straight, resumed = Lowest(Y, 4, warmup=2), Lowest(Y, 4, warmup=2)
+    next(iter(straight))
+    resumed.load_state_dict(straight.state_dict())
+    iter(resumed)
+    expected = shuffled_pass(10, 0, 0).tolist()[4:]
+    assert [row for rows in resumed for row in rows.tolist()] == expected

@@ -58,21 +58,15 @@ def compare(
         method["threshold"] = read_value(threshold)
     rules = {"preset": protocol, "folds": folds, "seeds": seeds(seed), **{name: v for name, v in given.items() if v is not None}}
     rules |= switches["protocol"] | {part: switches[part] for part in ("split", "preparation") if switches[part]}
-    experiment = Experiment.grid(
-        split_names(dataset),
-        split_names(model),
-        split_names(selector),
-        pressure=pressure,
-        method=method,
-        protocol=rules,
-        metrics=split_names(metric) if metric else SHOWN_METRICS,
-    )
+    grid = [split_names(names) for names in (dataset, model, selector)]
+    shown = split_names(metric) if metric else SHOWN_METRICS
+    experiment = Experiment.grid(*grid, pressure=pressure, method=method, protocol=rules, metrics=shown)
+    how: dict[str, Any] = {"threads": threads, "device": device, "published": published}
     if processes == 1 and launcher == "own":
-        raise typer.Exit(_run(experiment, out, jobs=jobs, threads=threads, device=device, published=published))
+        raise typer.Exit(_run(experiment, out, jobs=jobs, **how))
     if jobs != 1:
         raise ParameterError(f"expected --jobs 1 where several processes train each cell, but got --jobs {jobs}; use one of the two")
-    code = compare_together(experiment, out, processes=processes, launcher=launcher, threads=threads, device=device, published=published)
-    raise typer.Exit(code)
+    raise typer.Exit(compare_together(experiment, out, processes=processes, launcher=launcher, **how))
 
 
 def seeds(text: str) -> list[int]:

@@ -157,11 +157,8 @@ class BatchSelector(abc.ABC):
     @final
     def __iter__(self) -> Iterator[Int[Tensor, "k"]]:
         """Begin an epoch, or continue the one that a loaded state had interrupted."""
-        if self._continues:
-            self._continues = False
-        elif self.step:
-            self.epoch, self.step = self.epoch + 1, 0
-        self._lag.restart()
+        if self.step and not self._continues:
+            self._next_epoch()
         return self._batches()
 
     @final
@@ -189,14 +186,13 @@ class BatchSelector(abc.ABC):
             logits: Their logits, computed without gradient, in evaluation mode.
 
         Raises:
-            ParameterError: No candidates were handed out.
-            DataError: As for ``update``.
+            ParameterError: No candidates were handed out. DataError: as for ``update``.
         """
+        at, logits = self.targets.checked(host_rows(rows), logits)
         if not self.screening:
             raise ParameterError("screen() was called, but the rows are no candidates; call it only while selector.screening is True")
-        checked = self.targets.checked(host_rows(rows), logits)
         self.screening = False
-        return self.sift(*checked)
+        return self.sift(at, logits)
 
     @final
     def weights(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b ..."] | None:
@@ -207,7 +203,7 @@ class BatchSelector(abc.ABC):
         """
         at = host_rows(rows)
         own = None if self._plain else self.row_weights(at)
-        if not self.correction or self._plain:
+        if self._plain or not self.correction:
             return own
         corrected = self.importance_weights(at, power=self.correction)
         return corrected if own is None else own * corrected.view(-1, *[1] * (own.ndim - 1))
@@ -222,9 +218,7 @@ class BatchSelector(abc.ABC):
     def importance_weights(
         self, rows: Int[Tensor, "b"] | Int[Array, "b"], *, power: float = 1.0, normalise: bool = True, ordered: bool = False
     ) -> Float[Tensor, "b"]:
-        """Return ``1 / (n p_i)`` of the rows of the batch just drawn: with these weights a batch speaks for all rows equally.
-
-        Rows of a plain pass have weight 1. Shape (b,), float32, on the CPU.
+        """Return ``1 / (n p_i)`` of the rows just drawn (1 in a plain pass), float32: with them a batch speaks for all rows equally.
 
         Args:
             rows: Row numbers in the order in which they were drawn.
@@ -270,6 +264,8 @@ class BatchSelector(abc.ABC):
         self.load_memory(state)
         self.seed, self.epoch, self.step, self.size = (int(state[name]) for name in ("seed", "epoch", "step", "size"))
         self.generator.bit_generator.state = state["generator"]
+        if self.step == len(self):  # some loaders count batches and never ask for the end
+            self._next_epoch()
         self._continues, self.screening = self.step > 0, False
 
     def instance_losses(self, rows: Array, logits: Float[Tensor, "b q"], worst: Callable[[], float]) -> Float[Array, "b"]:
@@ -299,6 +295,8 @@ class BatchSelector(abc.ABC):
         return self.epoch < self.warmup
 
     def _batches(self) -> Iterator[Int[Tensor, "k"]]:
+        self._continues = False  # at the first batch, not by iter(), which some loaders call twice
+        self._lag.restart()
         if self.step == 0:
             self.size = self.n
             self.begin_epoch()
@@ -309,12 +307,14 @@ class BatchSelector(abc.ABC):
             if full_pass is not None:
                 rows = full_pass[start : start + self.batch_size]
             else:
-                if type(self).observe is not BatchSelector.observe:
-                    self._lag.measure(type(self).__name__, harmless=self.per_epoch)
+                self._lag.measure(type(self).__name__, harmless=self.per_epoch, learns=type(self).observe is not BatchSelector.observe)
                 rows = self.draw(min(self.batch_size, self.size - start) if self.last_batch == "remainder" else self.batch_size)
             self.step += 1
             self._lag.drawn()
             yield rows
+        self._next_epoch()
+
+    def _next_epoch(self) -> None:
         self.epoch, self.step = self.epoch + 1, 0
 
     def _identity(self) -> dict[str, Any]:

@@ -28,14 +28,15 @@ class Lag:
         """Count an update."""
         self._untold = max(self._untold - 1, 0)
 
-    def measure(self, who: str, *, harmless: bool) -> None:
+    def measure(self, who: str, *, harmless: bool, learns: bool = True) -> None:
         """Take note before a draw; warn when the lag is larger than expected and larger than ever before.
 
         Args:
             who: Name of the selector.
             harmless: No warning, because the distribution does not change within an epoch.
+            learns: ``False``: it takes nothing from ``update``, so that there is no lag.
         """
-        if self._untold <= self.seen:
+        if not learns or self._untold <= self.seen:
             return
         self.seen = self._untold
         if self.seen > self.expected and not harmless:
