@@ -34,8 +34,6 @@ class Tagger(lightning.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.selector.load_state_dict(checkpoint["selector"])
-        if self.selector.step == len(self.selector):  # saved after the last batch of an epoch, which Lightning counts as done
-            next(iter(self.selector), None)
 
     def score(self) -> float:
         with torch.no_grad():

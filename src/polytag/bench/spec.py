@@ -339,7 +339,7 @@ def parameters(kind: str, name: str) -> set[str]:
     for kind_of in method.__mro__ if inspect.isclass(method) else ():
         if "__init__" not in vars(kind_of):
             continue
-        found = inspect.signature(kind_of.__init__).parameters.values()
+        found = inspect.signature(vars(kind_of)["__init__"]).parameters.values()
         known |= {p.name for p in found if p.kind is p.KEYWORD_ONLY}
         if not any(p.kind is p.VAR_KEYWORD for p in found):
             return known
