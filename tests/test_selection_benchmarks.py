@@ -43,5 +43,5 @@ def test_large_epoch_and_its_folder(tmp_path: Path) -> None:
         assert ("written in" in printed) is written
         table = [line.split() for line in printed.splitlines()[-2:]]
         assert [line[0] for line in table] == ["random", "adaptive"]
-        assert table[0][-1] == "1.00"
+        assert table[0][-2:] == ["1.00", "1.00"]
     assert (tmp_path / "3000x64x20" / "meta.json").exists()
