@@ -17,7 +17,7 @@ WORDS = ["compare", "--dataset", "digits-scenes", "--model", "mlp", "--selector"
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, timeout=300, env=environment)
+    return subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, timeout=900, env=environment)
 
 
 def records(folder: Path) -> dict[str, Any]:

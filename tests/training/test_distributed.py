@@ -150,7 +150,7 @@ def test_the_example_runs_alone_and_under_torchrun(tmp_path: Path) -> None:
     assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 60
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     for command in ([sys.executable], torchrun):
-        done = subprocess.run([*command, str(EXAMPLE)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run([*command, str(EXAMPLE)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stderr
         assert "next batch equal: True" in done.stdout
         assert float(done.stdout.strip().rpartition(" ")[2]) < TOLERANCE
