@@ -116,6 +116,16 @@ def check_one_row(make: Make) -> None:
     assert [epoch_of(selector, np.ones((1, 2))) for _ in range(5)] == [[[0]]] * 5
 
 
+def check_empty_labels(make: Make) -> None:
+    """Labels without positives, and a set without any, work."""
+    x, y = toy(20)
+    for empty in (np.concatenate([y, np.zeros((20, 2), dtype=np.float32)], axis=1), np.zeros_like(y)):
+        selector = make(empty, 8, x=x, seed=0)
+        for _ in range(5):
+            epoch_of(selector, empty)
+        assert np.isfinite(selector.probabilities()).all()
+
+
 def check_nothing_drawn_ahead(make: Make) -> None:
     """A batch is drawn when it is asked for, not before."""
     x, y = toy()
@@ -266,9 +276,9 @@ def check_nonfinite_refused(make: Make) -> None:
     """NaN logits are refused with the number of the instance, by selectors that look at logits; ``on_nonfinite="max"`` accepts them."""
     x, y = toy()
     selector = make(y, 8, x=x, seed=0)
-    if type(selector).observe is BatchSelector.observe and type(selector).sift is BatchSelector.sift:
-        return
     rows = next(iter(selector))
+    if type(selector).observe is BatchSelector.observe and not selector.screening:
+        return
     logits = logits_of(rows, y)
     logits[2] = torch.nan
     tell = selector.screen if selector.screening else selector.update
@@ -370,6 +380,7 @@ CHECKS: tuple[Callable[[Make], None], ...] = (
     check_batches,
     check_whole_set,
     check_one_row,
+    check_empty_labels,
     check_nothing_drawn_ahead,
     check_same_seed,
     check_kinds_of_labels,
