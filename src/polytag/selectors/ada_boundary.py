@@ -14,7 +14,7 @@ from polytag.registry import register
 from polytag.selectors.base import BatchSelector, choice, saved_array
 from polytag.selectors.max_tree import MaxTree
 from polytag.selectors.pressure import check_pressure
-from polytag.selectors.sampling import Categorical, Proposals, Sampler, by_keys, by_rejection
+from polytag.selectors.sampling import Categorical, Proposals, Sampler, successively
 from polytag.types import Array, ArrayLike
 
 
@@ -104,13 +104,12 @@ class AdaBoundary(BatchSelector):
 
     def draw(self, k: int) -> Int[Tensor, "k"]:
         """Draw k different rows successively. Cost: O(pressure * k) expected by rejection, O(n) by keys."""
-        k = min(k, self.n)
-        chosen: list[int] = []
-        if self._proposals.prefers_rejection(self.sampler, self.n, k):
-            chosen = by_rejection(k, self._propose, self._proposals, budget=64 * k * self.pressure)
-        if len(chosen) < k:
-            chosen = by_keys(k, np.log(self.density()), self.generator, chosen)
-        return torch.tensor(chosen)
+        return torch.tensor(
+            successively(
+                k, self.n, self._propose, lambda: np.log(self.density()), self._proposals, self.generator,
+                tries=self.pressure, sampler=self.sampler,
+            )
+        )  # fmt: skip
 
     def density(self, rows: Int[Array, "b"] | slice = slice(None)) -> Float[Array, "b"]:
         """Return the chance of some rows to be drawn next, up to a common factor."""

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from polytag.registry import register
 from polytag.selectors.loss_weighted import LossWeighted
-from polytag.selectors.sampling import by_keys, by_rejection
+from polytag.selectors.sampling import successively
 from polytag.types import Array
 
 
@@ -36,13 +36,12 @@ class Adaptive(LossWeighted):
 
     def draw(self, k: int) -> Int[Tensor, "k"]:
         """Draw k different rows successively. Cost: O(pressure * k) expected by rejection, O(n) by keys."""
-        k = min(k, self.n)
-        chosen: list[int] = []
-        if self.proposals.prefers_rejection(self.sampler, self.n, k):
-            chosen = by_rejection(k, self._propose, self.proposals, budget=64 * k * self.pressure)
-        if len(chosen) < k:
-            chosen = by_keys(k, self.log_pressure * self.losses.exponents(), self.generator, chosen)
-        return torch.tensor(chosen)
+        return torch.tensor(
+            successively(
+                k, self.n, self._propose, lambda: self.log_pressure * self.losses.exponents(), self.proposals, self.generator,
+                tries=self.pressure, sampler=self.sampler,
+            )
+        )  # fmt: skip
 
     def _propose(self, m: int) -> tuple[Array, Array]:
         """Return m uniform rows and which of them pass: ``U < pressure ** (e - top)``, as ``-log U > log(pressure) * (top - e)``."""

@@ -12,7 +12,7 @@ from polytag.data.labels import LabelIndex
 from polytag.registry import register
 from polytag.selectors.base import BatchSelector, choice, saved_array
 from polytag.selectors.pressure import check_pressure, check_schedule, exponential
-from polytag.selectors.sampling import Proposals, Sampler, by_keys, by_rejection
+from polytag.selectors.sampling import Proposals, Sampler, successively
 from polytag.types import Array, ArrayLike
 
 
@@ -96,13 +96,12 @@ class Hard(BatchSelector):
     def draw(self, k: int) -> Int[Tensor, "k"]:
         """Draw k different rows successively. Cost: O(k log n) expected, O(n) by keys; O(n log n) more with ``rerank="step"``."""
         self._follow()
-        k = min(k, self.n)
-        chosen: list[int] = []
-        if self.proposals.prefers_rejection(self.sampler, self.n, k):
-            chosen = by_rejection(k, self._propose, self.proposals, budget=64 * k * self.current_pressure)
-        if len(chosen) < k:
-            chosen = by_keys(k, self._log_weights(), self.generator, chosen)
-        return torch.tensor(chosen)
+        return torch.tensor(
+            successively(
+                k, self.n, self._propose, self._log_weights, self.proposals, self.generator,
+                tries=self.current_pressure, sampler=self.sampler,
+            )
+        )  # fmt: skip
 
     def density(self, rows: Int[Array, "b"] | slice = slice(None)) -> Float[Array, "b"]:
         """Return the chances of some rows to be drawn next, up to a common factor. Cost: O(n), for the ranks."""

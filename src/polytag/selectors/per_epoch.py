@@ -10,10 +10,8 @@ from torch import Tensor
 
 from polytag.errors import DataError
 from polytag.selectors.base import BatchSelector, saved_array
-from polytag.selectors.sampling import Categorical, Proposals, by_keys, by_rejection
+from polytag.selectors.sampling import Categorical, Proposals, successively
 from polytag.types import Array
-
-_BUDGET = 64
 
 
 class PerEpoch(BatchSelector):
@@ -52,14 +50,7 @@ class PerEpoch(BatchSelector):
     @final
     def draw(self, k: int) -> Int[Tensor, "k"]:
         """Draw k different rows successively. Cost: O(k log n) expected, O(n) by keys."""
-        k = min(k, self.n)
-        chosen: list[int] = []
-        if self._proposals.prefers_rejection("auto", self.n, k):
-            chosen = by_rejection(k, self._propose, self._proposals, budget=_BUDGET * k)
-        if len(chosen) < k:
-            with np.errstate(divide="ignore"):  # a chance of zero comes last
-                chosen = by_keys(k, np.log(self.density()), self.generator, chosen)
-        return torch.tensor(chosen)
+        return torch.tensor(successively(k, self.n, self._propose, self._log_density, self._proposals, self.generator, tries=1.0))
 
     @final
     def density(self, rows: Int[Array, "b"] | slice = slice(None)) -> Float[Array, "b"]:
@@ -85,6 +76,11 @@ class PerEpoch(BatchSelector):
         self._shares = [float(share) for share, _ in parts]
         self._components = [weights / weights.sum() for _, weights in parts]
         self._tables = []
+
+    def _log_density(self) -> Array:
+        with np.errstate(divide="ignore"):  # a chance of zero comes last
+            logarithms: Array = np.log(self.density())
+        return logarithms
 
     def _propose(self, m: int) -> tuple[Array, Array]:
         if not self._tables:

@@ -116,3 +116,33 @@ def by_keys(k: int, log_weights: Array, generator: np.random.Generator, chosen: 
     best = np.argpartition(keys, -need)[-need:]
     drawn: list[int] = best[np.argsort(-keys[best], kind="stable")].tolist()
     return before + drawn
+
+
+def successively(
+    k: int,
+    n: int,
+    propose: Callable[[int], tuple[Array, Array]],
+    log_weights: Callable[[], Array],
+    proposals: Proposals,
+    generator: np.random.Generator,
+    *,
+    tries: float,
+    sampler: Sampler = "auto",
+) -> list[int]:
+    """Draw k different rows out of n, or all n: by rejection where that is faster, else (or for what is missing then) by keys.
+
+    Args:
+        k: How many.
+        n: Out of how many.
+        propose: As for ``by_rejection``.
+        log_weights: Makes the argument of ``by_keys``.
+        proposals: Running estimate.
+        generator: Source of chance.
+        tries: Bound on the proposals that an accepted row needs on average; rejection gives up after 64 times that.
+        sampler: ``"rejection"``, ``"dense"``, or ``"auto"`` for the faster one.
+    """
+    k = min(k, n)
+    chosen: list[int] = []
+    if proposals.prefers_rejection(sampler, n, k):
+        chosen = by_rejection(k, propose, proposals, budget=64 * k * tries)
+    return chosen if len(chosen) == k else by_keys(k, log_weights(), generator, chosen)
