@@ -104,12 +104,16 @@ class AdaBoundary(BatchSelector):
 
     def draw(self, k: int) -> Int[Tensor, "k"]:
         """Draw k different rows successively. Cost: O(pressure * k) expected by rejection, O(n) by keys."""
-        return torch.tensor(
-            successively(
-                k, self.n, self._propose, lambda: np.log(self.density()), self._proposals, self.generator,
-                tries=self.pressure, sampler=self.sampler,
-            )
-        )  # fmt: skip
+        return successively(
+            k,
+            self.n,
+            self._propose,
+            lambda: np.log(self.density()),
+            self._proposals,
+            self.generator,
+            tries=self.pressure,
+            sampler=self.sampler,
+        )
 
     def density(self, rows: Int[Array, "b"] | slice = slice(None)) -> Float[Array, "b"]:
         """Return the chance of some rows to be drawn next, up to a common factor."""

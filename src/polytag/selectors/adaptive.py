@@ -1,6 +1,5 @@
 """Adaptive: rows that are hard now, and carry rare labels among unlike neighbours, come more often."""
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
@@ -36,12 +35,16 @@ class Adaptive(LossWeighted):
 
     def draw(self, k: int) -> Int[Tensor, "k"]:
         """Draw k different rows successively. Cost: O(pressure * k) expected by rejection, O(n) by keys."""
-        return torch.tensor(
-            successively(
-                k, self.n, self._propose, lambda: self.log_pressure * self.losses.exponents(), self.proposals, self.generator,
-                tries=self.pressure, sampler=self.sampler,
-            )
-        )  # fmt: skip
+        return successively(
+            k,
+            self.n,
+            self._propose,
+            lambda: self.log_pressure * self.losses.exponents(),
+            self.proposals,
+            self.generator,
+            tries=self.pressure,
+            sampler=self.sampler,
+        )
 
     def _propose(self, m: int) -> tuple[Array, Array]:
         """Return m uniform rows and which of them pass: ``U < pressure ** (e - top)``, as ``-log U > log(pressure) * (top - e)``."""

@@ -96,12 +96,16 @@ class Hard(BatchSelector):
     def draw(self, k: int) -> Int[Tensor, "k"]:
         """Draw k different rows successively. Cost: O(k log n) expected, O(n) by keys; O(n log n) more with ``rerank="step"``."""
         self._follow()
-        return torch.tensor(
-            successively(
-                k, self.n, self._propose, self._log_weights, self.proposals, self.generator,
-                tries=self.current_pressure, sampler=self.sampler,
-            )
-        )  # fmt: skip
+        return successively(
+            k,
+            self.n,
+            self._propose,
+            self._log_weights,
+            self.proposals,
+            self.generator,
+            tries=self.current_pressure,
+            sampler=self.sampler,
+        )
 
     def density(self, rows: Int[Array, "b"] | slice = slice(None)) -> Float[Array, "b"]:
         """Return the chances of some rows to be drawn next, up to a common factor. Cost: O(n), for the ranks."""

@@ -15,7 +15,8 @@ class MaxTree:
     Args:
         values: The numbers at the start, shape (n,).
 
-    Cost: O(n) to build; O(64 m log_64 n) to change m numbers, in 3-4 vectorised gathers for n up to 10^7; O(1) to ask; memory 1.02 n.
+    Cost: O(n) to build; at most O(64 m log_64 n) to change m numbers, and O(m) where few of them were or become the largest of their 64;
+        O(1) to ask; memory 1.02 n.
 
     Example:
         >>> tree = MaxTree(np.array([1.0, 5.0, 2.0]))
@@ -38,10 +39,15 @@ class MaxTree:
 
     def change(self, places: Array, values: Array) -> None:
         """Set the numbers at some places; of a place given twice, the last value counts."""
+        before = self._levels[0][places]
         self._levels[0][places] = values
         for lower, upper in zip(self._levels, self._levels[1:]):
-            places = places // _FAN
-            upper[places] = lower.reshape(-1, _FAN)[places].max(axis=1)
+            nodes = places // _FAN
+            largest = upper[nodes]
+            # A node changes only where its largest number did, or where a new one is larger.
+            places = nodes[(before == largest) | (values > largest)]
+            before, values = upper[places], lower.reshape(-1, _FAN)[places].max(axis=1)
+            upper[places] = values
         self.max = float(self._levels[-1].max())
 
 

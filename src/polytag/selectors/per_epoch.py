@@ -50,7 +50,7 @@ class PerEpoch(BatchSelector):
     @final
     def draw(self, k: int) -> Int[Tensor, "k"]:
         """Draw k different rows successively. Cost: O(k log n) expected, O(n) by keys."""
-        return torch.tensor(successively(k, self.n, self._propose, self._log_density, self._proposals, self.generator, tries=1.0))
+        return successively(k, self.n, self._propose, self._log_density, self._proposals, self.generator, tries=1.0)
 
     @final
     def density(self, rows: Int[Array, "b"] | slice = slice(None)) -> Float[Array, "b"]:

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from polytag.types import Array
 
@@ -64,9 +67,7 @@ class Categorical:
         return int(np.searchsorted(self._sums, self._sums[-1], side="left"))
 
 
-def by_rejection(
-    k: int, propose: Callable[[int], tuple[Array, Array]], proposals: Proposals, budget: float, chosen: list[int] | None = None
-) -> list[int]:
+def by_rejection(k: int, propose: Callable[[int], tuple[Array, Array]], proposals: Proposals, budget: float) -> Array:
     """Draw up to k different rows by proposing blocks and thinning them.
 
     Args:
@@ -74,14 +75,13 @@ def by_rejection(
         propose: Takes m; returns (rows, accepted mask) of m independent proposals.
         proposals: Running estimate; sizes the blocks.
         budget: Give up after so many proposals; the answer may then be shorter than k.
-        chosen: Rows drawn before, which must not come again.
 
     Returns:
-        ``chosen`` followed by new rows, in the order of their acceptance.
+        The rows, int64, in the order of their acceptance.
 
-    Cost: O(k) expected times the proposals a row needs.
+    Cost: O(k log k) expected, and the proposals that the rows need.
     """
-    found = dict.fromkeys(chosen or [])
+    found: Array = np.empty(0, dtype=np.int64)
     made = 0
     while len(found) < k and made < budget:
         m = min(int(1.2 * (k - len(found)) * proposals.per_row) + 16, int(budget))
@@ -89,11 +89,14 @@ def by_rejection(
         kept = rows[accepted]
         proposals.observe(m, len(kept))
         made += m
-        found.update(dict.fromkeys(kept.tolist()))
-    return list(found)[:k]
+        found = np.concatenate([found, kept])
+        _, firsts = np.unique(found, return_index=True)
+        if len(firsts) < len(found):
+            found = found[np.sort(firsts)]
+    return found[:k]
 
 
-def by_keys(k: int, log_weights: Array, generator: np.random.Generator, chosen: list[int] | None = None) -> list[int]:
+def by_keys(k: int, log_weights: Array, generator: np.random.Generator, chosen: Array | None = None) -> Array:
     """Draw up to k different rows by ranking all n by ``log w - log E`` with E exponential (Gumbel keys).
 
     Args:
@@ -103,19 +106,18 @@ def by_keys(k: int, log_weights: Array, generator: np.random.Generator, chosen: 
         chosen: Rows drawn before, which must not come again.
 
     Returns:
-        ``chosen`` followed by new rows, in the order of drawing.
+        ``chosen`` followed by new rows, int64, in the order of drawing.
 
     Cost: O(n + k log k).
     """
-    before = list(chosen or [])
+    before: Array = np.empty(0, dtype=np.int64) if chosen is None else np.asarray(chosen)
     keys = log_weights - np.log(generator.standard_exponential(len(log_weights)))
     keys[before] = -np.inf
     need = min(k, len(keys)) - len(before)
     if need <= 0:
         return before[:k]
     best = np.argpartition(keys, -need)[-need:]
-    drawn: list[int] = best[np.argsort(-keys[best], kind="stable")].tolist()
-    return before + drawn
+    return np.concatenate([before, best[np.argsort(-keys[best], kind="stable")]])
 
 
 def successively(
@@ -128,7 +130,7 @@ def successively(
     *,
     tries: float,
     sampler: Sampler = "auto",
-) -> list[int]:
+) -> Int[Tensor, "k"]:
     """Draw k different rows out of n, or all n: by rejection where that is faster, else (or for what is missing then) by keys.
 
     Args:
@@ -141,8 +143,7 @@ def successively(
         tries: Bound on the proposals that an accepted row needs on average; rejection gives up after 64 times that.
         sampler: ``"rejection"``, ``"dense"``, or ``"auto"`` for the faster one.
     """
-    k = min(k, n)
-    chosen: list[int] = []
+    k, chosen = min(k, n), np.empty(0, dtype=np.int64)
     if proposals.prefers_rejection(sampler, n, k):
         chosen = by_rejection(k, propose, proposals, budget=64 * k * tries)
-    return chosen if len(chosen) == k else by_keys(k, log_weights(), generator, chosen)
+    return torch.from_numpy(chosen if len(chosen) == k else by_keys(k, log_weights(), generator, chosen))
