@@ -9,11 +9,11 @@ import numpy as np
 from polytag.bench.results import Results
 from polytag.bench.tables import arrowed
 from polytag.errors import MissingExtraError
+from polytag.training.plots import curve_style
 from polytag.types import Array
 
-COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
-"""Okabe and Ito's colours, which people with any colour vision tell apart; lines differ in dashes as well."""
-DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1.5, 1)), (0, (5, 1, 1, 1, 1, 1)))
+_BANDS = 6
+"""More curves than that are drawn without bands, which would hide each other."""
 
 
 def plot_convergence(results: Results, folder: Path) -> list[Path]:
@@ -66,14 +66,14 @@ def _figure(kind: Any, results: Results, dataset: str, backbone: str, strategies
     for number, strategy in enumerate(results.strategies):
         if strategy not in strategies:
             continue
-        style = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.7, "label": strategy}
+        style = {**curve_style(number), "linewidth": 1.7, "label": strategy}
         if measured:
             loss = results.histories(dataset, backbone, strategy, "train_loss")
             seconds = np.nanmean(np.cumsum(results.histories(dataset, backbone, strategy, "seconds"), axis=1), axis=0)
-            _curve(axes[0], np.arange(1, loss.shape[1] + 1), loss, style)
-            _curve(axes[1], seconds, loss, style)
+            _curve(axes[0], np.arange(1, loss.shape[1] + 1), loss, style, len(strategies) <= _BANDS)
+            _curve(axes[1], seconds, loss, style, len(strategies) <= _BANDS)
         valid = results.histories(dataset, backbone, strategy, "valid")
-        _curve(axes[-1], np.arange(1, valid.shape[1] + 1), valid, style)
+        _curve(axes[-1], np.arange(1, valid.shape[1] + 1), valid, style, len(strategies) <= _BANDS)
     monitor = results.experiment.protocol.monitor
     shown = monitor if monitor == "loss" else arrowed(monitor)
     if measured:
@@ -81,21 +81,23 @@ def _figure(kind: Any, results: Results, dataset: str, backbone: str, strategies
         _finish(axes[1], "seconds of training", "loss on all training rows ↓")
     _finish(axes[-1], "epoch", f"validation {shown}")
     folds = max(len(results.cells(dataset, backbone, strategy)) for strategy in strategies)
-    figure.suptitle(f"{backbone} on {dataset}: mean over {folds} fold{'s' * (folds != 1)}, band ± 1 standard deviation", fontsize=12)
+    bands = ", band ± 1 standard deviation" if len(strategies) <= _BANDS else ""
+    figure.suptitle(f"{backbone} on {dataset}: mean over {folds} fold{'s' * (folds != 1)}{bands}", fontsize=12)
     handles, labels = axes[-1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=11, handlelength=3.2)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False, fontsize=11, handlelength=3.2)
     return figure
 
 
-def _curve(axis: Any, x: Array, values: Array, style: dict[str, Any]) -> None:
-    """Draw mean and band; epochs that not all runs reached are left out, because their mean would jump."""
+def _curve(axis: Any, x: Array, values: Array, style: dict[str, Any], band: bool) -> None:
+    """Draw the mean, and a band if wanted; epochs that not all runs reached are left out, because their mean would jump."""
     whole = np.isfinite(values).all(axis=0)
     if not whole.any():
         axis.plot([], [], **style)
         return
     mean, deviation = values[:, whole].mean(axis=0), values[:, whole].std(axis=0)
     axis.plot(x[whole], mean, marker="o" if whole.sum() == 1 else None, **style)
-    axis.fill_between(x[whole], mean - deviation, mean + deviation, color=style["color"], alpha=0.12, linewidth=0)
+    if band:
+        axis.fill_between(x[whole], mean - deviation, mean + deviation, color=style["color"], alpha=0.12, linewidth=0)
 
 
 def _finish(axis: Any, x: str, y: str) -> None:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from polytag.data.dataset import Dataset
     from polytag.data.digits import load_digits_scenes
     from polytag.data.labels import LabelIndex
+    from polytag.data.mapped import open_mapped, write_mapped
     from polytag.data.prepare import PRESETS, Preparation, Prepared, PreparedSplit
     from polytag.data.readers.arff import read_arff
     from polytag.data.readers.frame import read_table
@@ -37,6 +38,8 @@ _HOMES = {
     "kfold": "polytag.data.splits",
     "load_digits_scenes": "polytag.data.digits",
     "make_multilabel": "polytag.data.synthetic",
+    "open_mapped": "polytag.data.mapped",
+    "write_mapped": "polytag.data.mapped",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)
@@ -56,8 +59,10 @@ __all__ = [
     "kfold",
     "load_digits_scenes",
     "make_multilabel",
+    "open_mapped",
     "read_arff",
     "read_libsvm",
     "read_mat",
     "read_table",
+    "write_mapped",
 ]

@@ -23,6 +23,11 @@ _PANELS: tuple[tuple[str, Callable[[Picks], float]], ...] = (
 )
 
 
+def curve_style(number: int) -> dict[str, Any]:
+    """Return colour and dashes of the curve of that number: 24 different ones, alike in all plots."""
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
+
+
 def plot_selection(logs: Mapping[str, SelectionLog], path: str | Path) -> Path:
     """Draw what one or more selectors picked over time, six panels with one curve a selector.
 
@@ -53,7 +58,7 @@ def plot_selection(logs: Mapping[str, SelectionLog], path: str | Path) -> Path:
     for axes, (title, value), level in zip(panels, _PANELS, (next(iter(logs.values())).expected["rare"], 1.0, None, None, None, None)):
         for number, (name, log) in enumerate(logs.items()):
             epochs, values = [picks.epoch + 1 for picks in log.epochs], [value(picks) for picks in log.epochs]
-            style = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
+            style = curve_style(number)
             axes.plot(epochs, values, label=name, linewidth=1.7, marker="o" if len(epochs) == 1 else None, **style)
         if level is not None:
             axes.axhline(level, color="0.6", linewidth=1.0, zorder=0)
