@@ -13,7 +13,17 @@ from rich.console import Console
 from polytag.bench import Experiment, Grid, Results, Store
 from polytag.bench import results as results_module
 from polytag.bench.report import finished
-from polytag.bench.tables import all_tables, number, published_table, rank_table, score_tables, time_table, values_csv, wilcoxon_tables
+from polytag.bench.tables import (
+    all_tables,
+    friedman_tables,
+    number,
+    published_table,
+    rank_table,
+    score_tables,
+    time_table,
+    values_csv,
+    wilcoxon_tables,
+)
 
 from .conftest import filled, made_record
 
@@ -60,6 +70,24 @@ def test_few_data_sets_are_tested_over_folds_and_it_says_so(tmp_path: Path) -> N
     ]
     for expected in ("6 folds of 2 independent data sets", "meka-yeast", "4 tests", "0.031"):
         assert expected in grid.caption
+
+
+def test_friedman_asks_whether_the_strategies_differ_at_all(tmp_path: Path) -> None:
+    found = results(tmp_path, ["yeast", "scene"], folds=3)
+    (grid,) = friedman_tables(found)
+    assert grid.rows == [["linear", "inf p=0", "inf p=0"]], "all six folds agree on the order of the three"
+    assert grid.marked == {(0, 1), (0, 2)}
+    assert "over 6 folds" in grid.caption
+    assert "less than 1.35" in grid.caption  # 2.3437 sqrt(3 * 4 / (6 * 6)), Demsar's table
+    table = found.over_blocks("linear", found.strategies, "macro_auc")
+    assert table.shape == (6, 3)
+    assert friedman_tables(results(tmp_path / "two", ["yeast"], folds=2)) != []
+
+
+def test_two_strategies_need_no_friedman_test(tmp_path: Path) -> None:
+    experiment = Experiment.grid(["yeast"], ["linear"], ["random", "hard"], protocol={"folds": 2, "epochs": 3}, metrics=METRICS)
+    store = Store(tmp_path)
+    assert friedman_tables(Results(experiment, finished(store, experiment, filled(store, experiment)))) == []
 
 
 def test_six_families_are_tested_over_data_sets(tmp_path: Path) -> None:

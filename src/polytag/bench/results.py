@@ -118,16 +118,26 @@ class Results:
 
     def compare(self, backbone: str, strategy: str, metric: str) -> stats.Wilcoxon | None:
         """Test a strategy against the control; ``None`` if no pair of values is there."""
+        table = self.over_blocks(backbone, (strategy, self.control), metric)
+        return stats.wilcoxon(table[:, 0], table[:, 1], direction(metric)) if len(table) else None
+
+    def friedman(self, backbone: str, metric: str) -> tuple[stats.Friedman, int] | None:
+        """Test all strategies at once; return the test and its number of blocks, or ``None`` if there are too few of either."""
+        table = self.over_blocks(backbone, self.strategies, metric)
+        return (stats.friedman(table, direction(metric)), len(table)) if len(table) >= 2 and len(self.strategies) >= 3 else None
+
+    def over_blocks(self, backbone: str, strategies: Sequence[str], metric: str) -> Array:
+        """Return a metric of some strategies on each block, shape (blocks, strategies); only blocks on which all have a value."""
         blocks = self.blocks()
-        pairs: list[Sequence[float]] = []
+        rows: list[Sequence[float]] = []
         for name in blocks.names:
             if blocks.over == "data sets":
-                pairs.append([self.mean(name, backbone, each, metric) for each in (strategy, self.control)])
+                rows.append([self.mean(name, backbone, each, metric) for each in strategies])
             else:
-                pairs += list(zip(*(self.values(name, backbone, each, metric) for each in (strategy, self.control))))
-        table = np.array(pairs, dtype=float).reshape(-1, 2)
-        table = table[~np.isnan(table).any(axis=1)]
-        return stats.wilcoxon(table[:, 0], table[:, 1], direction(metric)) if len(table) else None
+                rows += list(zip(*(self.values(name, backbone, each, metric) for each in strategies)))
+        table = np.array(rows, dtype=float).reshape(-1, len(strategies))
+        whole: Array = table[~np.isnan(table).any(axis=1)]
+        return whole
 
     def histories(self, dataset: str, backbone: str, strategy: str, key: str) -> Array:
         """Return a column of the history, shape (cells, epochs), NaN where a run ended early or has no such value."""

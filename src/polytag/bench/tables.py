@@ -27,7 +27,7 @@ def all_tables(results: Results, published: Published | None = None) -> list[Gri
     """
     tables = score_tables(results)
     if len(results.strategies) > 1:
-        tables += [rank_table(results), *wilcoxon_tables(results)]
+        tables += [rank_table(results), *friedman_tables(results), *wilcoxon_tables(results)]
     tables.append(time_table(results))
     if published is not None:
         tables += published_table(results, published)
@@ -70,6 +70,34 @@ def rank_table(results: Results) -> Grid:
             rows.append([backbone, strategy, *(number(rank, digits=2) for rank in table[r])])
     caption = f"Rank of the mean within each data set (1 is best, ties share), averaged over {counted} data set{'s' * (counted != 1)}."
     return Grid("Average ranks", ["model", "strategy", *map(arrowed, names), "mean"], rows, caption, frozenset(marked))
+
+
+def friedman_tables(results: Results) -> list[Grid]:
+    """Return the Friedman test of all strategies at once, for every model and metric; nothing for fewer than three strategies.
+
+    Cells read ``F p`` in the form of Iman and Davenport; those below 5 % are marked.
+    """
+    rows: list[list[str]] = []
+    marked: set[tuple[int, int]] = set()
+    sizes = set()
+    for backbone in results.backbones:
+        row = [backbone]
+        for c, metric in enumerate(results.experiment.metrics, start=1):
+            found = results.friedman(backbone, metric)
+            row.append("-" if found is None else f"{found[0].f:.2f} p={found[0].f_p:.2g}")
+            if found is not None:
+                sizes.add(found[1])
+                marked |= {(len(rows), c)} if found[0].f_p < 0.05 else set()
+        rows.append(row)
+    if not sizes:
+        return []
+    k, blocks = len(results.strategies), max(sizes)
+    caption = (
+        f"F statistic and p over {blocks} {results.blocks().over}; below 0.05 marked. Average ranks over these blocks that differ by less "
+        f"than {stats.critical_difference(k, blocks):.2f} cannot be told apart at 5 % (Nemenyi, {k} strategies)."
+    )
+    header = ["model", *map(arrowed, results.experiment.metrics)]
+    return [Grid("Do the strategies differ at all? Friedman test", header, rows, caption, frozenset(marked))]
 
 
 def wilcoxon_tables(results: Results) -> list[Grid]:
