@@ -77,7 +77,7 @@ def ratios(log: SelectionLog) -> dict[str, np.ndarray]:
 def draw(logs: dict[str, SelectionLog], path: Path) -> None:
     """Draw one small panel a strategy: how often each kind is picked, epoch by epoch, lightly smoothed; less than 1/8 is drawn as 1/8."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
     columns = min(4, len(logs))
     lines = -(-len(logs) // columns)
@@ -95,12 +95,13 @@ def draw(logs: dict[str, SelectionLog], path: Path) -> None:
         axes.yaxis.set_major_locator(FixedLocator([0.125, 0.25, 0.5, 1, 2, 4, 8]))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_title(name, fontsize=11)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[len(logs) :]:
         axes.set_visible(False)
     figure.supxlabel("epoch (grey: warm-up, plain passes)", fontsize=11)
-    figure.supylabel("picked so many times as often as at random", fontsize=11)
+    figure.supylabel("picks, 1 = as at random", fontsize=11)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize=11)
     figure.savefig(path, dpi=130)
