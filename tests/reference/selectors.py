@@ -4,6 +4,7 @@ import itertools
 import math
 
 import numpy as np
+import torch
 
 
 def neighbours(X, k):
@@ -113,3 +114,12 @@ def chi_square(drawn, chances):
     expected = {rows: chance * len(drawn) for rows, chance in chances.items()}
     statistic = sum((counts[rows] - e) ** 2 / e for rows, e in expected.items())
     return statistic, chi2.ppf(0.999, len(chances) - 1)
+
+
+def informed(selector, logits, epoch=None):
+    """Tell a selector the logits of all rows, visit after visit, and begin an epoch; return it."""
+    for visit in logits:
+        selector.update(torch.arange(len(visit)), torch.as_tensor(visit))
+    selector.epoch = selector.epoch if epoch is None else epoch
+    selector.begin_epoch()
+    return selector

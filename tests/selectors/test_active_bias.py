@@ -10,7 +10,7 @@ from tests.reference.baselines import (
     active_bias_scores,
     quantised_probabilities,
 )
-from tests.reference.selectors import chi_square, ordered_tuples
+from tests.reference.selectors import chi_square, informed, ordered_tuples
 
 from polytag.errors import DataError, ParameterError
 from polytag.selectors.active_bias import ActiveBias
@@ -28,11 +28,7 @@ VARIANTS = [
 
 def told(predictions, Y, **params):
     """Return a selector that was told each of the predictions for all rows, with its distribution renewed."""
-    selector = ActiveBias(Y, params.pop("batch_size", 2), warmup=0, **params)
-    for p in predictions:
-        selector.update(torch.arange(len(Y)), torch.logit(torch.tensor(p)))
-    selector.begin_epoch()
-    return selector
+    return informed(ActiveBias(Y, params.pop("batch_size", 2), warmup=0, **params), [torch.logit(torch.tensor(p)) for p in predictions])
 
 
 def wandering(rng, n=40, q=5, steps=30, unknown=False, **params):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import sparse
 from tests.reference import dynamics
-from tests.reference.selectors import chi_square, neighbours, ordered_tuples
+from tests.reference.selectors import chi_square, informed, neighbours, ordered_tuples
 
 from polytag import load_dataset
 from polytag.errors import DataError, ParameterError
@@ -63,12 +63,7 @@ def random_case(seed=0, n=30, q=6, visits=7):
 
 
 def selecting(x, y, logits, epoch=10, **params):
-    selector = D2ACE(y, params.pop("batch_size", 4), x=x, **{"dtype": "float64", **params})
-    for one in logits:
-        selector.update(torch.arange(len(one)), torch.as_tensor(one))
-    selector.epoch = epoch
-    selector.begin_epoch()
-    return selector
+    return informed(D2ACE(y, params.pop("batch_size", 4), x=x, **{"dtype": "float64", **params}), logits, epoch)
 
 
 def test_hand_metrics():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from tests.reference.baselines import TOY_PREDICTIONS, TOY_Y, quantised_probabilities, recent_entropies
-from tests.reference.selectors import chi_square, ordered_tuples
+from tests.reference.selectors import chi_square, informed, ordered_tuples
 
 from polytag.errors import DataError, ParameterError
 from polytag.selectors.recency_bias import RecencyBias
@@ -15,11 +15,7 @@ ENTROPIES = [1.836592, 0.918296, 0.918296, 0.918296, 0.0]
 
 def told(predictions, Y, **params):
     """Return a selector that was told each of the predictions for all rows, with its distribution renewed."""
-    selector = RecencyBias(Y, params.pop("batch_size", 2), warmup=0, **params)
-    for p in predictions:
-        selector.update(torch.arange(len(Y)), torch.logit(torch.tensor(p)))
-    selector.begin_epoch()
-    return selector
+    return informed(RecencyBias(Y, params.pop("batch_size", 2), warmup=0, **params), [torch.logit(torch.tensor(p)) for p in predictions])
 
 
 def wandering(rng, n=40, q=5, unknown=False, **params):

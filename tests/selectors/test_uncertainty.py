@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from tests.reference import dynamics
-from tests.reference.selectors import chi_square, ordered_tuples
+from tests.reference.selectors import chi_square, informed, ordered_tuples
 from tests.selectors.test_d2ace import HISTORY, told
 
 from polytag import load_dataset
@@ -25,12 +25,7 @@ def hand(epoch=10, **params):
 
 
 def selecting(logits, epoch=10, **params):
-    selector = Uncertainty(np.zeros(logits.shape[1:]), 4, **{"dtype": "float64", **params})
-    for one in logits:
-        selector.update(torch.arange(len(one)), torch.as_tensor(one))
-    selector.epoch = epoch
-    selector.begin_epoch()
-    return selector
+    return informed(Uncertainty(np.zeros(logits.shape[1:]), 4, **{"dtype": "float64", **params}), logits, epoch)
 
 
 def test_hand_codes_and_information():
