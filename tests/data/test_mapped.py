@@ -183,3 +183,10 @@ def test_what_is_no_mapped_set_is_refused(tmp_path):
     meta.write_text(json.dumps(json.loads(meta.read_text()) | {"shape": [52, 3]}))
     with pytest.raises(DataError, match="expected sizes"):
         open_mapped(tmp_path / "set")
+
+
+def test_selectors_hear_of_unknown_labels_beside_mapped_features(tmp_path):
+    X = np.lib.format.open_memmap(tmp_path / "x.npy", mode="w+", dtype=np.float32, shape=(4, 2))
+    table = Table(Dataset(X, np.array([[0.0, 1.0], [np.nan, 0.0], [1.0, 0.0], [0.0, np.nan]])))
+    assert np.isnan(table.targets).sum() == 2
+    assert table[torch.tensor([1])].y.isnan().any()

@@ -41,14 +41,14 @@ class Table(torch.utils.data.Dataset[Batch]):
         self.dataset, self.device = dataset, torch.device(device)
         self._x: Any
         self._y: Any
-        self._y_unknown = False
+        in_memory = not hasattr(dataset.Y, "indptr") and not isinstance(dataset.Y, np.memmap)
+        self._y_unknown = in_memory and bool(np.isnan(dataset.Y).any())
         if isinstance(dataset.X, np.memmap):
             self._x, self._y = _MappedRows(dataset.X, self.device, finite=True), _MappedRows(dataset.Y, self.device)
             return
         values = dataset.X.data if hasattr(dataset.X, "indptr") else dataset.X
         if not np.isfinite(values).all():
             raise DataError("expected finite features, but some are NaN or infinite; fill them in first, for example with Preparation(...)")
-        self._y_unknown = not hasattr(dataset.Y, "indptr") and bool(np.isnan(dataset.Y).any())
         self._x = _rows(dataset.X, torch.float32, self.device)
         self._y = _rows(dataset.Y, torch.float32 if self._y_unknown else torch.uint8, self.device)
 
