@@ -21,7 +21,7 @@ class Batch(NamedTuple):
 
     Attributes:
         rows: Row numbers within the training table, shape (b,), int64.
-        x: Features, shape (b, ...), float32.
+        x: Features, shape (b, ...), float32; tokens (b, length), int64.
         y: Labels, shape (b, q), float32: 0, 1, or NaN for unknown.
         weight: How much each row (b,) or each cell (b, q) counts in the loss; ``None``: all the same. Weights of mean 1 keep the scale.
     """

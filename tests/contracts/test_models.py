@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from tests.contracts.settings import SETTINGS, Setting
 
 from polytag import registry
 from polytag.models import MLP, Objective
@@ -16,16 +17,15 @@ PRESETS = [(name, preset) for name in registry.names("model") for preset in regi
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", registry.names("model"))
 def test_contract(name, check):
-    check(registry.get("model", name).from_data)
+    setting = SETTINGS.get(name, Setting())
+    check(contract.Subject(registry.get("model", name), setting.pace, setting.params))
 
 
 @pytest.mark.parametrize(("name", "preset"), PRESETS)
 def test_presets_build_and_train(name, preset):
-    def make(table, **params):
-        return registry.get("model", name).from_data(table, preset=preset, **params)
-
+    subject = contract.Subject(registry.get("model", name), params={"preset": preset})
     for check in (contract.check_state, contract.check_degenerate_batches):
-        check(make)
+        check(subject)
 
 
 @pytest.mark.parametrize("name", registry.names("model"))
@@ -33,7 +33,7 @@ def test_says_how_it_is_trained(name):
     model = registry.get("model", name)
     for preset in (None, *model.PRESETS):
         training = model.training_defaults(preset)
-        assert training.pop("batch_size") == 128
+        assert training.pop("batch_size") >= 1
         assert {"lr", "weight_decay", "epochs"} <= training.keys()
         Trainer(**training)
 
@@ -100,9 +100,6 @@ class Fails(MLP):
 
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
 def test_the_contract_notices(check):
-    def make(table, seed=0, fault=check.__name__):
-        return Fails.from_data(table, seed=seed, fault=fault)
-
     with pytest.raises(AssertionError):
-        check(make)
-    check(lambda table, seed=0: make(table, seed, fault=None))
+        check(contract.Subject(Fails, params={"fault": check.__name__}))
+    check(contract.Subject(Fails, params={"fault": None}))

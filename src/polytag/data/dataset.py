@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from scipy import sparse
@@ -24,9 +24,12 @@ class Dataset:
         label_names: q names.
         name: What the set is called.
         hierarchy: Parent-child pairs over the labels, or ``None``.
+        kind: What X holds: ``"table"`` (n, d); ``"text"`` (n, columns) of strings; ``"tokens"`` (n, length) of whole numbers, 0 =
+            padding at the right, 1 = unknown word; ``"images"`` (n, channels, height, width), uint8 or float.
+        vocabulary: Number of different token numbers, padding and unknown included; 0 where there are no tokens.
 
     Raises:
-        DataError: Shapes or names do not fit, or a label is not 0, 1 or NaN.
+        DataError: Shapes, names or kind do not fit, or a label is not 0, 1 or NaN.
 
     Example:
         >>> data = Dataset(np.eye(3), np.array([[1, 0], [0, 1], [1, 1]]))
@@ -40,6 +43,8 @@ class Dataset:
     label_names: Sequence[str] = ()
     name: str = ""
     hierarchy: Any = None
+    kind: Literal["table", "text", "tokens", "images"] = "table"
+    vocabulary: int = 0
     _index: list[LabelIndex] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -48,6 +53,7 @@ class Dataset:
             raise DataError(f"expected X of shape (n, d) and Y of shape (n, q), but got {X.shape} and {Y.shape}")
         if X.shape[0] != Y.shape[0]:
             raise DataError(f"expected as many rows in X as in Y, but got {X.shape[0]} and {Y.shape[0]}")
+        _check_kind(self.kind, X, self.vocabulary)
         object.__setattr__(self, "X", X)
         object.__setattr__(self, "Y", Y)
         object.__setattr__(self, "feature_names", _names(self.feature_names, X.shape[1], "feature"))
@@ -103,6 +109,16 @@ class Dataset:
             if part.feature_names != first.feature_names or part.label_names != first.label_names:
                 raise DataError(f"the parts of {first.name!r} have different features or labels; they cannot be joined")
         return replace(first, X=_stack([p.X for p in parts]), Y=_stack([p.Y for p in parts]))
+
+
+def _check_kind(kind: str, X: Any, vocabulary: int) -> None:
+    axes = {"table": None, "text": 2, "tokens": 2, "images": 4}
+    if kind not in axes:
+        raise DataError(f"expected a kind among {sorted(axes)}, but got {kind!r}")
+    if axes[kind] is not None and X.ndim != axes[kind]:
+        raise DataError(f"expected {kind} with {axes[kind]} axes, but X has shape {X.shape}")
+    if kind == "tokens" and (X.dtype.kind not in "iu" or (X.size and not 0 <= X.min() <= X.max() < vocabulary)):
+        raise DataError(f"expected tokens as whole numbers from 0 below vocabulary={vocabulary}, but got {X.dtype} up to {X.max()}")
 
 
 def _compressed(matrix: Any) -> Any:

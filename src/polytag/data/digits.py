@@ -72,7 +72,7 @@ def load_digits_scenes(n: int = 2000, *, seed: int = 0, noise: float = 0.15, as_
     X = np.stack([canvas for canvas, _ in scenes]).astype(np.float32)
     Y = np.stack([_labels(digits) for _, digits in scenes])
     if as_image:
-        return Dataset(X[:, None], Y, label_names=LABEL_NAMES, name=NAME, hierarchy=HIERARCHY)
+        return Dataset(X[:, None], Y, label_names=LABEL_NAMES, name=NAME, hierarchy=HIERARCHY, kind="images")
     pixels = [f"pixel {row},{column}" for row in range(HEIGHT) for column in range(WIDTH)]
     return Dataset(X.reshape(n, -1), Y, pixels, LABEL_NAMES, NAME, HIERARCHY)
 

@@ -26,7 +26,7 @@ class Table(torch.utils.data.Dataset[Batch]):
 
     Raises:
         DataError: A feature is NaN or infinite (fill in missing values first, see ``polytag.data.prepare``); in a mapped file, this is
-            found when the row is asked for.
+            found when the row is asked for. Or the rows are raw texts, which are to be turned into tokens or features first.
 
     Cost: memory of the data in float32 (features) and uint8 (labels; float32 if some are unknown); a mapped file: that of a batch.
 
@@ -43,27 +43,53 @@ class Table(torch.utils.data.Dataset[Batch]):
         self._y: Any
         in_memory = not hasattr(dataset.Y, "indptr") and not isinstance(dataset.Y, np.memmap)
         self._y_unknown = in_memory and bool(np.isnan(dataset.Y).any())
+        if dataset.kind == "text":
+            raise DataError(
+                "expected features, tokens or images, but got raw texts; turn them into numbers first, see Preparation(text=...)"
+            )
         if isinstance(dataset.X, np.memmap):
             self._x, self._y = _MappedRows(dataset.X, self.device, finite=True), _MappedRows(dataset.Y, self.device)
             return
         values = dataset.X.data if hasattr(dataset.X, "indptr") else dataset.X
         if not np.isfinite(values).all():
             raise DataError("expected finite features, but some are NaN or infinite; fill them in first, for example with Preparation(...)")
-        self._x = _rows(dataset.X, torch.float32, self.device)
+        whole = dataset.kind == "tokens" or dataset.X.dtype == np.uint8 and dataset.kind == "images"
+        self._x = _rows(dataset.X, {"tokens": torch.int32, "images": torch.uint8}[dataset.kind] if whole else torch.float32, self.device)
         self._y = _rows(dataset.Y, torch.float32 if self._y_unknown else torch.uint8, self.device)
 
     def __len__(self) -> int:
         return self.dataset.n
 
     def __getitem__(self, rows: Int[Tensor, "b"]) -> Batch:
-        """Return the batch of these rows. Cost: O(b d + b q), one gather."""
+        """Return the batch of these rows: features as float32, tokens as int64, pixels stored as uint8 as numbers in [0, 1].
+
+        Cost: O(b d + b q), one gather.
+        """
         rows = torch.as_tensor(rows, device=self.device)
-        return Batch(rows, self._x[rows], self._y[rows].float())
+        x = self._x[rows]
+        if x.dtype == torch.uint8:  # pixels
+            x = x.float() / 255
+        return Batch(rows, x.long() if x.dtype == torch.int32 else x, self._y[rows].float())
 
     def blocks(self, size: int) -> Iterator[Batch]:
         """Walk through all rows in order, ``size`` at a time."""
         for start in range(0, len(self), size):
             yield self[torch.arange(start, min(start + size, len(self)), device=self.device)]
+
+    @property
+    def kind(self) -> str:
+        """What a row is: ``"table"``, ``"tokens"`` or ``"images"``, as in ``Dataset``."""
+        return self.dataset.kind
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of different token numbers; 0 where there are no tokens."""
+        return self.dataset.vocabulary
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the features of one row."""
+        return tuple(int(size) for size in self.dataset.X.shape[1:])
 
     @property
     def n(self) -> int:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from polytag.data.table import Table
-from polytag.errors import UnknownNameError
+from polytag.errors import DataError, UnknownNameError
 from polytag.registry import unknown
 from polytag.types import Batch
 
@@ -48,11 +48,20 @@ class MultiLabelModel(nn.Module, abc.ABC):
 
     Attributes:
         DEFAULTS: How its authors train it: arguments of ``Trainer`` and the batch size.
+            ``"schedule_over"`` is a function from the number of epochs to a ``schedule`` of the trainer.
         PRESETS: Named sets of choices other than the authors' own, which are the defaults.
+        INPUTS: Kinds of data that it reads (``Dataset.kind``), the one that suits it best first.
+        BATCH_TERMS: Whether a part of the objective belongs to the batch as a whole, so that it is not linear in ``Batch.weight``.
+        config: What ``context`` has chosen by the data (plain values only, no arrays); with these parameters an equal network can be
+            built for its ``state_dict`` where the data are no longer at hand.
     """
 
     DEFAULTS: ClassVar[Mapping[str, Any]] = {}
     PRESETS: ClassVar[Mapping[str, Preset]] = {}
+    INPUTS: ClassVar[tuple[str, ...]] = ("table",)
+    BATCH_TERMS: ClassVar[bool] = False
+
+    config: dict[str, Any] = {}  # noqa: RUF012  (replaced, never written to)
 
     @classmethod
     def from_data(cls, train: Table, *, seed: int = 0, preset: str | None = None, **params: Any) -> Self:
@@ -66,11 +75,20 @@ class MultiLabelModel(nn.Module, abc.ABC):
 
         Raises:
             UnknownNameError: There is no preset of that name.
+            DataError: The model does not read this kind of data.
         """
-        chosen = {**cls.context(train), **cls.preset_params(preset, train.d, train.q), **params}
+        if train.kind not in cls.INPUTS:
+            raise DataError(
+                f"{cls.__name__} reads {' or '.join(cls.INPUTS)}, but got {train.kind} of shape {train.shape} a row; choose a model for "
+                f"{train.kind}, or turn them into a table of features first"
+            )
+        learnt = cls.context(train)
+        chosen = {**learnt, **cls.preset_params(preset, train.d, train.q), **params}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(train.d, train.q, **chosen).to(train.device)
+            model = cls(train.d, train.q, **chosen).to(train.device)
+        model.config = {name: chosen[name] for name, value in learnt.items() if _is_plain(value)}
+        return model
 
     @classmethod
     def context(cls, train: Table) -> dict[str, Any]:
@@ -84,9 +102,17 @@ class MultiLabelModel(nn.Module, abc.ABC):
         return {name: value(d, q) if callable(value) else value for name, value in params.items()}
 
     @classmethod
-    def training_defaults(cls, preset: str | None = None) -> dict[str, Any]:
-        """Return how the model is trained by its authors, or under a preset: arguments of ``Trainer`` and ``batch_size``."""
-        return {**cls.DEFAULTS, **({} if preset is None else cls._preset(preset).training)}
+    def training_defaults(cls, preset: str | None = None, *, epochs: int | None = None) -> dict[str, Any]:
+        """Return how the model is trained by its authors, or under a preset: arguments of ``Trainer`` and ``batch_size``.
+
+        Args:
+            preset: A name of ``PRESETS``; ``None`` takes the defaults.
+            epochs: Number of epochs, for a schedule that depends on it; ``None`` takes the authors'.
+        """
+        found = {**cls.DEFAULTS, **({} if preset is None else cls._preset(preset).training)}
+        if "schedule_over" in found:
+            found["schedule"] = found.pop("schedule_over")(found["epochs"] if epochs is None else epochs)
+        return found
 
     @classmethod
     def _preset(cls, preset: str) -> Preset:
@@ -105,3 +131,10 @@ class MultiLabelModel(nn.Module, abc.ABC):
     def param_groups(self, lr: float) -> list[dict[str, Any]]:
         """Return the optimiser's parameter groups; by default one with all parameters at ``lr``."""
         return [{"params": list(self.parameters()), "lr": lr}]
+
+
+def _is_plain(value: Any) -> bool:
+    """Say whether a value survives JSON."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (str, bool, int, float))

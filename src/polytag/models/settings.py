@@ -18,6 +18,27 @@ def halved(every: float) -> Callable[[float], float]:
     return lambda time: float(0.5 ** (time // every))
 
 
+def staircase(factor: float, times: int) -> Callable[[int], Callable[[float], float]]:
+    """Return, for ``schedule_over``, a function from the number of epochs to a schedule that multiplies by ``factor`` ``times`` times.
+
+    Example:
+        >>> schedule = staircase(0.8, 4)(200)
+        >>> [round(schedule(time), 3) for time in (0, 49, 50, 199)]
+        [1.0, 1.0, 0.8, 0.512]
+    """
+    return lambda epochs: lambda time: float(factor ** (time // (epochs / times)))
+
+
+def exponential(factor: float) -> Callable[[float], float]:
+    """Return a schedule for ``Trainer`` that multiplies the learning rate by ``factor`` after every epoch.
+
+    Example:
+        >>> [exponential(0.5)(time) for time in (0, 0.9, 1, 3)]
+        [1.0, 1.0, 0.5, 0.125]
+    """
+    return lambda time: float(factor ** (time // 1))
+
+
 def _clif(embedding: int, weight: float, input_layers: int, pre_sigmoid_bias: float) -> Preset:
     return Preset({"embedding": embedding, "weight": weight, "input_layers": input_layers, "pre_sigmoid_bias": pre_sigmoid_bias})
 

@@ -70,7 +70,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 def _logits(model: MultiLabelModel, x: Tensor, precision: str) -> Tensor:
     if precision == "float64":
-        return model(x.double())  # type: ignore[no-any-return]
+        return model(x.double() if x.is_floating_point() else x)  # type: ignore[no-any-return]
     with autocast(x.device, precision):
         return model(x).float()  # type: ignore[no-any-return]
 
