@@ -1,18 +1,36 @@
 """What every loss is: a value for each cell or instance, computed from logits, and their mean."""
 
 import abc
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+from polytag.errors import ParameterError
+
+if TYPE_CHECKING:
+    from polytag.data.table import Table
+
+REDUCTIONS = ("mean", "batch_mean", "sum")
 
 
 class Loss(nn.Module, abc.ABC):
     """A multi-label loss on logits. Subclasses say what one cell (or one instance) costs; the mean over them is the loss.
 
-    Labels are 0, 1 or NaN for unknown. A loss of cells must return finite values, with zero gradient, in the cells that are unknown; an
-    instance of which some label is unknown does not count in a loss of instances.
+    Labels are 0, 1 or NaN for unknown. A loss of cells must return finite values, with zero gradient, in the cells that are unknown; a
+    loss of instances leaves unknown labels out of each instance. Losses that assume something of unknown labels say so in
+    ``counted_cells``.
+
+    One that needs the class counts (or anything else) of the training labels takes them as arguments of its constructor and defines
+    ``context``, so that ``from_data`` can supply them.
+
+    Args:
+        reduction: What ``forward`` returns: ``"mean"`` over the known cells or instances; ``"batch_mean"``, the sum over the labels and
+            the mean over instances, as ``per_instance``; or ``"sum"``.
+
+    Raises:
+        ParameterError: There is no such reduction.
 
     Example:
         >>> import torch
@@ -21,14 +39,39 @@ class Loss(nn.Module, abc.ABC):
         0.6931
     """
 
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        if reduction not in REDUCTIONS:
+            raise ParameterError(f"expected a reduction among {', '.join(REDUCTIONS)}, but got {reduction!r}; for none call loss.terms")
+        self.reduction = reduction
+
+    @classmethod
+    def from_data(cls, train: "Table", **params: Any) -> Self:
+        """Build the loss for a training table.
+
+        Args:
+            train: Supplies whatever ``context`` takes from the labels.
+            **params: Parameters of the class; they win over the context.
+        """
+        return cls(**{**cls.context(train), **params}).to(train.device)
+
+    @classmethod
+    def context(cls, train: "Table") -> dict[str, Any]:
+        """Return what the constructor needs from the training labels, such as class counts; by default nothing."""
+        return {}
+
     @abc.abstractmethod
     def terms(self, logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"]) -> Float[Tensor, "b ..."]:
         """Return the loss of each cell, shape (b, q), or of each instance, shape (b,); never changes its inputs."""
 
+    def counted_cells(self, y: Float[Tensor, "b q"]) -> Bool[Tensor, "b q"]:
+        """Say which cells have a part in the loss, by default those with a known label; an instance counts if one of its cells does."""
+        return ~y.isnan()
+
     def forward(
         self, logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"], weight: Float[Tensor, "b ..."] | None = None
     ) -> Float[Tensor, ""]:
-        """Return the mean of the terms over the cells (or instances) whose labels are known; 0 if none is.
+        """Return the mean of the terms over the cells (or instances) that count, or what ``reduction`` says; 0 if none counts.
 
         Args:
             logits: Shape (b, q).
@@ -36,26 +79,28 @@ class Loss(nn.Module, abc.ABC):
             weight: How much each instance (b,) or cell (b, q) counts, ``Batch.weight``. Terms are multiplied by it before the mean is
                 taken, so that weights of mean 1 keep the scale.
         """
-        terms, known = self._known_terms(logits, y, weight)
-        return terms.sum() / known.sum().clamp(min=1)
+        if self.reduction == "batch_mean":
+            return self.per_instance(logits, y, weight)
+        terms, counted = self._counted_terms(logits, y, weight)
+        return terms.sum() if self.reduction == "sum" else terms.sum() / counted.sum().clamp(min=1)
 
     def per_instance(
         self, logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"], weight: Float[Tensor, "b ..."] | None = None
     ) -> Float[Tensor, ""]:
-        """Return the mean over instances of the sum of their known terms: the scale on which some models weigh it against other parts."""
-        terms, _ = self._known_terms(logits, y, weight)
+        """Return the mean over instances of the sum of their terms: the scale on which some models weigh it against other parts."""
+        terms, _ = self._counted_terms(logits, y, weight)
         return terms.sum() / max(len(terms), 1)
 
-    def _known_terms(self, logits: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the weighted terms, zero where the labels are unknown, and where they are known."""
-        terms = self.terms(logits, y)
-        known = ~y.isnan() if terms.ndim == 2 else ~y.isnan().any(dim=1)
-        terms = terms.where(known, terms.new_zeros(()))
+    def _counted_terms(self, logits: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the weighted terms, zero where they do not count, and where they count."""
+        terms, counted = self.terms(logits, y), self.counted_cells(y)
+        counted = counted if terms.ndim == 2 else counted.any(dim=1)
+        terms = terms.where(counted, terms.new_zeros(()))
         if weight is None:
-            return terms, known
+            return terms, counted
         by_instance = instance_weight(weight)
         fitting = by_instance if terms.ndim == 1 else by_instance[:, None] if weight.ndim == 1 else weight
-        return terms * fitting.to(terms), known
+        return terms * fitting.to(terms), counted
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """Typed door to ``forward``."""
