@@ -4,11 +4,16 @@ from polytag.nn.gaussian import LOGVAR, clamp_logvar, gaussian_kl, reparameteris
 from polytag.nn.labelwise import LabelwiseLinear, label_blocks
 from polytag.nn.norm import BatchNorm, pooled_statistics
 from polytag.nn.perceptron import linear, mlp_block
+from polytag.nn.tokens import ActiveTokens, FeatureTokens, InputTokens, PatchTokens, token_context
 
 __all__ = [
     "LOGVAR",
+    "ActiveTokens",
     "BatchNorm",
+    "FeatureTokens",
+    "InputTokens",
     "LabelwiseLinear",
+    "PatchTokens",
     "clamp_logvar",
     "gaussian_kl",
     "label_blocks",
@@ -16,4 +21,5 @@ __all__ = [
     "mlp_block",
     "pooled_statistics",
     "reparameterise",
+    "token_context",
 ]
