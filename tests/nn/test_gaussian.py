@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from polytag.nn import LOGVAR, clamp_logvar, gaussian_kl, reparameterise
+from polytag.nn import LOGVAR, clamp_logvar, gaussian_kl, log_normal_cdf, reparameterise
 
 
 def _four(shape: tuple[int, ...]) -> list[torch.Tensor]:
@@ -59,3 +59,28 @@ def test_clamp_keeps_everything_finite_and_ends_the_gradient() -> None:
     assert bool(logvar.grad.isfinite().all())
     assert logvar.grad[0, 0] == 0 == logvar.grad[0, 3]
     assert logvar.grad[0, 2] != 0
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [(torch.float64, 1e-12), (torch.float32, 3e-6)])
+def test_log_cdf_and_its_gradient_equal_torch_special_in_both_tails(dtype: torch.dtype, rtol: float) -> None:
+    t = torch.linspace(-40, 12, 2001, dtype=torch.float64).to(dtype).requires_grad_()
+    log, cdf = log_normal_cdf(t)
+    expected = torch.special.log_ndtr(t.double())
+    torch.testing.assert_close(log.double(), expected, rtol=rtol, atol=1e-7 if dtype == torch.float32 else 1e-15)
+    torch.testing.assert_close(cdf.double(), expected.exp(), rtol=1e-4 if dtype == torch.float32 else 1e-10, atol=1e-37)
+    mine = torch.autograd.grad(log.sum() + 2 * cdf.sum(), t)[0]
+    theirs = torch.autograd.grad(expected.sum() + 2 * expected.exp().sum(), t)[0]
+    torch.testing.assert_close(mine, theirs, rtol=1e-4 if dtype == torch.float32 else 1e-9, atol=1e-30)
+
+
+def test_log_cdf_far_out() -> None:
+    t = torch.tensor([-1e4, -1e8, 60.0], requires_grad=True)
+    log, cdf = log_normal_cdf(t)
+    torch.testing.assert_close(log, torch.tensor([-5e7, -5e15, 0.0]), rtol=1e-5, atol=0)
+    (log.sum() + cdf.sum()).backward()
+    torch.testing.assert_close(t.grad, torch.tensor([1e4, 1e8, 0.0]))
+
+
+def test_log_cdf_without_a_tail() -> None:
+    t = torch.linspace(-3, 3, 50, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(log_normal_cdf, (t,))

@@ -1,6 +1,6 @@
 """Building blocks that several models share."""
 
-from polytag.nn.gaussian import LOGVAR, clamp_logvar, gaussian_kl, reparameterise
+from polytag.nn.gaussian import LOGVAR, clamp_logvar, gaussian_kl, log_normal_cdf, reparameterise
 from polytag.nn.labelwise import LabelwiseLinear, label_blocks
 from polytag.nn.norm import BatchNorm, pooled_statistics
 from polytag.nn.perceptron import linear, mlp_block
@@ -18,6 +18,7 @@ __all__ = [
     "gaussian_kl",
     "label_blocks",
     "linear",
+    "log_normal_cdf",
     "mlp_block",
     "pooled_statistics",
     "reparameterise",
