@@ -1,5 +1,6 @@
 """Building blocks that several models share."""
 
+from polytag.nn.attention import AddNorm, Attention, EncoderLayer, FeedForward, LabelDecoderLayer
 from polytag.nn.gaussian import LOGVAR, clamp_logvar, gaussian_kl, log_normal_cdf, reparameterise
 from polytag.nn.labelwise import LabelwiseLinear, label_blocks
 from polytag.nn.norm import BatchNorm, pooled_statistics
@@ -9,9 +10,14 @@ from polytag.nn.tokens import ActiveTokens, FeatureTokens, InputTokens, PatchTok
 __all__ = [
     "LOGVAR",
     "ActiveTokens",
+    "AddNorm",
+    "Attention",
     "BatchNorm",
+    "EncoderLayer",
     "FeatureTokens",
+    "FeedForward",
     "InputTokens",
+    "LabelDecoderLayer",
     "LabelwiseLinear",
     "PatchTokens",
     "clamp_logvar",
