@@ -3,6 +3,7 @@
 A model's defaults are one setting for all data; whoever compares with the published numbers of one set takes its preset.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 from polytag.models.base import Preset
@@ -37,6 +38,44 @@ def exponential(factor: float) -> Callable[[float], float]:
         [1.0, 1.0, 0.5, 0.125]
     """
     return lambda time: float(factor ** (time // 1))
+
+
+def cosine_over(rise: float = 0.05) -> Callable[[float], Callable[[float], float]]:
+    """Return, for ``schedule_over``, a function from the number of epochs to a schedule that rises from a hundredth to 1 along a line, over
+    the share ``rise`` of the epochs, and then falls to 0 along half a cosine.
+
+    Example:
+        >>> schedule = cosine_over(0.1)(100)
+        >>> [round(schedule(time), 3) for time in (0, 5, 10, 55, 100)]
+        [0.01, 0.505, 1.0, 0.5, 0.0]
+    """
+    return lambda epochs: (
+        lambda time: (
+            0.01 + 0.99 * time / (rise * epochs) if time < rise * epochs else _half_cosine(1.0, 0.0, (time / epochs - rise) / (1 - rise))
+        )
+    )
+
+
+def one_cycle_over(rise: float = 0.2) -> Callable[[float], Callable[[float], float]]:
+    """Return, for ``schedule_over``, a function from the number of epochs to the schedule of ``torch.optim.lr_scheduler.OneCycleLR``: from
+    1/25 to 1 over the share ``rise`` of the epochs, then down to 1/250 000, both along half a cosine.
+
+    Example:
+        >>> schedule = one_cycle_over(0.2)(10)
+        >>> [round(schedule(time), 3) for time in (0, 1, 2, 6, 10)]
+        [0.04, 0.52, 1.0, 0.5, 0.0]
+    """
+    return lambda epochs: (
+        lambda time: (
+            _half_cosine(0.04, 1.0, time / (rise * epochs))
+            if time < rise * epochs
+            else _half_cosine(1.0, 4e-6, (time / epochs - rise) / (1 - rise))
+        )
+    )
+
+
+def _half_cosine(start: float, end: float, done: float) -> float:
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
 def _clif(embedding: int, weight: float, input_layers: int, pre_sigmoid_bias: float) -> Preset:
