@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from polytag.errors import ParameterError
 
@@ -123,3 +124,15 @@ def instance_mean(values: Float[Tensor, "b ..."], weight: Float[Tensor, "b ..."]
 def at_least_float32(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Return the values in float32 if they are in half precision: sums of logarithms need the digits. Wider types stay."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def known_labels(logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return logits in at least float32, labels of that type with 0 for unknown, and which are unknown: where a loss of cells starts."""
+    logits = at_least_float32(logits)
+    unknown = y.isnan()
+    return logits, y.to(logits.dtype).masked_fill(unknown, 0.0), unknown
+
+
+def negative_log(logits: Float[Tensor, "..."], eps: float = 0.0) -> Float[Tensor, "..."]:
+    """Return ``-log(sigmoid(x))``, without overflow; with ``eps``, ``-log(sigmoid(x) + eps)``, as some published code has it."""
+    return -(logits.sigmoid() + eps).log() if eps else functional.softplus(-logits)

@@ -59,3 +59,19 @@ def count_tensor(name: str, counts: Counts, at_least: int = 0) -> Int[Tensor, ".
     if not bool((whole == values).all()) or not bool((whole >= at_least).all()):
         raise ParameterError(f"expected {name} to be whole numbers >= {at_least}, but got {counts!r}")
     return whole
+
+
+def expected_positives(train: "Table") -> float:
+    """Return how many positives a row has in the mean, as far as the known labels tell.
+
+    The sum over labels of the share of positives among the rows in which the label is known. Where no label is known to be negative (only
+    positives were collected) that would be every label, so there it is the mean number of known positives, which is too low.
+
+    Example:
+        >>> from polytag.data import Dataset, Table
+        >>> expected_positives(Table(Dataset(np.eye(4), np.array([[1, 0], [0, np.nan], [1, 1], [0, np.nan]]))))
+        1.0
+    """
+    counts, known = positives(train), np.broadcast_to(known_rows(train), (train.q,))
+    shares = counts / np.maximum(train.n if (counts == known).all() else known, 1)
+    return float(shares.sum())
