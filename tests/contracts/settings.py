@@ -11,4 +11,10 @@ class Setting(NamedTuple):
 
 
 SETTINGS: dict[str, Setting] = {
+    "mpvae": Setting({"samples": 20, "nll_weight": 1.0, "rank_weight": 1.0}, Pace(lr=3e-3)),
+    "tabm": Setting({"k": 4, "hidden": (64, 64)}),
+    "ctran": Setting({"width": 32, "patch": 2, "dropout": 0.0}, Pace(lr=3e-3)),
+    "lamp": Setting({"width": 32, "patch": 2, "dropout": 0.0}, Pace(lr=3e-3)),
+    "ml_decoder": Setting({"width": 32, "patch": 2, "dropout": 0.0}, Pace(lr=3e-3)),
+    "query2label": Setting({"width": 32, "patch": 2, "dropout": 0.0}, Pace(lr=3e-3)),
 }  # fmt: skip

@@ -89,7 +89,7 @@ _TAIL = -8.0
 """Below this the density and the distribution function are so small that their quotient needs the scaled error function."""
 
 
-class _LogNormalCDF(torch.autograd.Function):  # type: ignore[misc]
+class _LogNormalCDF(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, t: Tensor) -> tuple[Tensor, Tensor]:
         cdf = torch.erfc(t * -math.sqrt(0.5)).div_(2)
