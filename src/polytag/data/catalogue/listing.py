@@ -19,7 +19,7 @@ class RemoteFile:
 
     Attributes:
         path: Where it lies below a data folder, for example ``mulan/yeast/yeast.arff.gz``.
-        url: Where it is downloaded from, pinned to one commit.
+        url: Where it is downloaded from, pinned to one commit; empty for a file that can only be provided by hand.
         sha256: Checksum of the content before compression, so that a plain and a compressed copy verify alike.
     """
 
@@ -34,7 +34,7 @@ class Expected:
 
     Attributes:
         n: Rows.
-        d: Feature attributes in the file.
+        d: Feature attributes in the file; columns of text, or colours of pictures.
         q: Labels.
         cardinality: Mean number of labels of a row; ``None`` if the labels are unknown.
         mean_ir: Mean imbalance ratio of the labels; ``None`` if the labels are unknown.
@@ -65,12 +65,17 @@ class Entry:
         licence: As stated at the source; often it is not stated for the data.
         citation: The paper that introduced the set.
         expected: Numbers to check a copy by.
-        labels: Where the labels are: ``"xml"`` (named by the XML file), k (the first k columns), ``"target"`` (the MATLAB array).
+        labels: Where the labels are: ``"xml"`` (named by the XML file), k (the first k columns), ``"target"`` (the MATLAB array),
+            ``"reader"`` (the set has a reader of its own).
         repository: GitHub repository of the files; empty for a set that comes with polytag.
         commit: The commit of that repository.
         aliases: Other names that find the set.
         note: What to know before using it.
         loader: ``module:function`` that makes the set, for a set that needs no file.
+        kind: What a row is, as in ``Dataset``.
+        reader: ``module:function`` that reads the set from part -> path and the name of a part (``None`` for all), for files in a form of
+            their own.
+        splits: Parts as published, where a reader makes them.
         files: Part of the set -> file; the label list is the part ``"xml"``.
     """
 
@@ -88,6 +93,9 @@ class Entry:
     aliases: tuple[str, ...] = ()
     note: str = ""
     loader: str = ""
+    kind: str = "table"
+    reader: str = ""
+    splits: tuple[str, ...] = ()
     files: Mapping[str, RemoteFile] = field(default_factory=dict)
 
     @classmethod
@@ -100,8 +108,8 @@ class Entry:
         sheet: dict[str, Any] = tomllib.loads(text)
         try:
             files = {part: RemoteFile(**file) for part, file in sheet.pop("files", {}).items()}
-            aliases = tuple(sheet.pop("aliases", ()))
-            return cls(**sheet | {"expected": Expected(**sheet["expected"]), "files": MappingProxyType(files), "aliases": aliases})
+            lists = {name: tuple(sheet.pop(name, ())) for name in ("aliases", "splits")}
+            return cls(**sheet | {"expected": Expected(**sheet["expected"]), "files": MappingProxyType(files), **lists})
         except (TypeError, KeyError) as problem:
             name = sheet.get("name", "?")
             raise DataError(f"the catalogue file of {name!r} has a missing or an unknown field: {problem}; see Entry") from problem
@@ -109,7 +117,7 @@ class Entry:
     @property
     def parts(self) -> tuple[str, ...]:
         """The parts with rows: full, train, test, fold1, ..."""
-        return tuple(part for part in self.files if part != "xml")
+        return self.splits if self.reader else tuple(part for part in self.files if part != "xml")
 
     @property
     def whole(self) -> tuple[str, ...]:

@@ -1,33 +1,52 @@
 """A data set by its name or by the path of a file."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from polytag import registry
 from polytag.data.catalogue.fetching import fetch
+from polytag.data.catalogue.folders import locate
 from polytag.data.catalogue.listing import Entry, entry, names
 from polytag.data.dataset import Dataset
-from polytag.data.readers import read_arff, read_libsvm, read_mat
-from polytag.errors import ParameterError, UnknownNameError
+from polytag.data.readers import read_arff, read_libsvm, read_mat, read_table
+from polytag.data.readers.images import read_images
+from polytag.data.readers.texts import read_texts
+from polytag.errors import FetchError, ParameterError, UnknownNameError
 
 _PACKED = (".gz", ".xz", ".bz2")
+_TABLES = (".csv", ".tsv", ".parquet")
 
 
-def load_dataset(name_or_path: str | Path, part: str | None = None, *, offline: bool | None = None) -> Dataset:
+def load_dataset(
+    name_or_path: str | Path,
+    part: str | None = None,
+    *,
+    text_column: str | Sequence[str] | None = None,
+    image_column: str | None = None,
+    image_size: tuple[int, int] = (96, 96),
+    labels: str | Sequence[str] | None = None,
+    offline: bool | None = None,
+) -> Dataset:
     """Return a data set: of the catalogue by its name, or a file by its path.
 
     Args:
         name_or_path: A name such as ``"yeast"`` (all of them: ``polytag.data.catalogue.names()``), or the path of an ARFF, MATLAB or LIBSVM
-            file.
+            file, or of a table (CSV, TSV, Parquet) together with one of the next arguments.
         part: ``"train"``, ``"test"``, ``"fold1"``, ... for one part as published; ``None`` for the whole set: its full file if it has one,
             else train and test, or the folds, one after the other.
+        text_column: The column of texts of a table, or several; for texts of the catalogue, which of their columns (by default all).
+        image_column: The column of a table that names picture files.
+        image_size: Height and width that pictures are brought to.
+        labels: The label columns of a table; where there are texts or pictures, by default all other columns of only 0 and 1.
         offline: ``True`` never downloads; ``None`` asks the environment variable ``POLYTAG_OFFLINE``.
 
     Raises:
-        UnknownNameError: There is no such set, part or file.
+        UnknownNameError: There is no such set, part, file, or column of a set of the catalogue.
         FetchError: A file is neither on this machine nor to be had.
-        ReadError: The file is malformed.
+        ReadError: The file is malformed, or a column is missing.
+        ParameterError: The arguments do not fit the set.
 
     Cost: reading; a download and a checksum the first time.
 
@@ -40,9 +59,16 @@ def load_dataset(name_or_path: str | Path, part: str | None = None, *, offline: 
     """
     sheet = _sheet(name_or_path)
     if sheet is None:
-        return _from_path(Path(name_or_path), part)
+        return _from_path(Path(name_or_path), part, text_column, image_column, image_size, labels)
+    if image_column is not None or labels is not None:
+        raise ParameterError(f"a set of the catalogue knows its pictures and labels, but got {image_column=}, {labels=} for {sheet.name!r}")
+    if text_column is not None and sheet.kind != "text":
+        raise ParameterError(f"expected no text_column for {sheet.name!r}, which holds no texts, but got {text_column!r}")
     if sheet.loader:
         return _made(sheet, part)
+    if sheet.reader:
+        data = _by_reader(sheet, part, image_size, offline)
+        return data if text_column is None else _with_columns(data, text_column)
     chosen = sheet.whole if part is None else (part,)
     paths = fetch(sheet.name, chosen, offline=offline)
     data = Dataset.join([_read(sheet, paths, one) for one in chosen])
@@ -76,7 +102,7 @@ def _sheet(name_or_path: str | Path) -> Entry | None:
     try:
         return entry(name_or_path)
     except UnknownNameError:
-        if Path(name_or_path).is_file() or _kind(Path(name_or_path)) in _READERS:
+        if Path(name_or_path).is_file() or _kind(Path(name_or_path)) in (*_READERS, *_TABLES):
             return None
         raise
 
@@ -85,6 +111,30 @@ def _read(sheet: Entry, paths: dict[str, Path], part: str) -> Dataset:
     if sheet.labels == "target":
         return read_mat(paths[part], name=sheet.name)
     return read_arff(paths[part], paths["xml"] if sheet.labels == "xml" else int(sheet.labels), name=sheet.name)
+
+
+def _by_reader(sheet: Entry, part: str | None, image_size: tuple[int, int], offline: bool | None) -> Dataset:
+    if part is not None and part not in sheet.parts:
+        raise UnknownNameError(registry.unknown(f"part of {sheet.name!r}", part, list(sheet.parts)))
+    for file in sheet.files.values():
+        if not file.url and locate(file) is None:
+            raise FetchError(
+                f"the data set {sheet.name!r} needs {file.path}, which has no address of its own ({sheet.note}); its pictures come from "
+                f"{sheet.source}. Keep the file below a folder named by POLYTAG_DATA, or read pictures of your own with image_column=..."
+            )
+    module, function = sheet.reader.split(":")
+    options = {"size": image_size} if sheet.kind == "images" else {}
+    data: Dataset = getattr(importlib.import_module(module), function)(fetch(sheet.name, offline=offline), part, **options)
+    return data if part is None else replace(data, name=f"{sheet.name}/{part}")
+
+
+def _with_columns(data: Dataset, columns: str | Sequence[str]) -> Dataset:
+    """Return the set with these columns of text only."""
+    names = [columns] if isinstance(columns, str) else list(columns)
+    for name in names:
+        if name not in data.feature_names:
+            raise UnknownNameError(registry.unknown(f"text column of {data.name!r}", name, list(data.feature_names)))
+    return data.with_features([data.feature_names.index(name) for name in names])
 
 
 def _made(sheet: Entry, part: str | None) -> Dataset:
@@ -97,18 +147,38 @@ def _made(sheet: Entry, part: str | None) -> Dataset:
     return made
 
 
-def _from_path(path: Path, part: str | None) -> Dataset:
+def _from_path(
+    path: Path,
+    part: str | None,
+    text_column: str | Sequence[str] | None,
+    image_column: str | None,
+    image_size: tuple[int, int],
+    labels: str | Sequence[str] | None,
+) -> Dataset:
     if not path.is_file():
         raise UnknownNameError(f"there is no file {path}, and no data set of that name; known names are: {', '.join(names())}")
     if part is not None:
         raise ParameterError(f"a file has no parts, but got part={part!r}; load the other file by its own path")
+    if text_column is not None and image_column is not None:
+        raise ParameterError(f"expected text_column or image_column, but got both, {text_column!r} and {image_column!r}")
     kind = _kind(path)
-    if kind not in _READERS:
-        raise ParameterError(
-            f"expected a file that says itself which columns are labels ({', '.join(_READERS)}), but got {path.name}; "
-            "for a table call polytag.data.read_table, which takes the label columns as an argument"
-        )
-    return _READERS[kind](path)
+    if kind in _READERS:
+        if text_column is not None or image_column is not None or labels is not None:
+            raise ParameterError(
+                f"expected a table ({', '.join(_TABLES)}) for text_column, image_column or labels, but got {path.name}; "
+                "for other columns as labels call its reader, such as polytag.data.read_arff"
+            )
+        return _READERS[kind](path)
+    if text_column is not None:
+        return read_texts(path, text_column=text_column, labels=labels)
+    if image_column is not None:
+        return read_images(path, image_column=image_column, labels=labels, size=image_size)
+    if labels is not None:
+        return read_table(path, labels=labels)
+    raise ParameterError(
+        f"expected a file that says itself which columns are labels ({', '.join(_READERS)}), but got {path.name}; "
+        "for a table say labels=..., text_column=... or image_column=..., or call polytag.data.read_table, which has more choices"
+    )
 
 
 def _kind(path: Path) -> str:
