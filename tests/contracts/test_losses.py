@@ -12,7 +12,7 @@ from polytag.testing import losses as contract
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", registry.names("loss"))
 def test_contract(name, check):
-    check(registry.get("loss", name))
+    check(contract.builder(registry.get("loss", name)))
 
 
 @pytest.mark.parametrize("name", registry.names("loss"))
@@ -23,13 +23,13 @@ def test_docstring_names_cost_and_example(name):
 
 
 class PerInstance(Loss):
-    """A correct loss of instances: the mean over labels."""
+    """A correct loss of instances: the mean over the known labels."""
 
     def terms(self, logits, y):
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
-        whole = y.isnan().any(dim=1, keepdim=True)
-        cells = functional.binary_cross_entropy_with_logits(logits, y.to(logits).masked_fill(whole, 0), reduction="none")
-        return cells.masked_fill(whole, 0).mean(dim=1)
+        unknown = y.isnan()
+        cells = functional.binary_cross_entropy_with_logits(logits, y.to(logits).masked_fill(unknown, 0), reduction="none")
+        return cells.masked_fill(unknown, 0).sum(dim=1) / (~unknown).sum(dim=1).clamp(min=1)
 
 
 def test_a_loss_of_instances_passes():
@@ -45,6 +45,21 @@ class Overflowing(BCE):
     def terms(self, logits, y):
         p = logits.exp() / (1 + logits.exp())
         return -(y * p.log() + (1 - y) * (1 - p).log())
+
+
+class WeightedByCount(BCE):
+    """Divides by the number of positives of each label, which may be none."""
+
+    def __init__(self, counts):
+        super().__init__()
+        self.register_buffer("counts", torch.as_tensor(counts))
+
+    @classmethod
+    def context(cls, train):
+        return {"counts": train.labels.counts}
+
+    def terms(self, logits, y):
+        return super().terms(logits, y) / self.counts
 
 
 class Contrary(BCE):
@@ -88,6 +103,7 @@ BROKEN = {
     "check_shape": Summed,
     "check_gradient": Detached,
     "check_extreme_logits": Overflowing,
+    "check_degenerate_training_labels": WeightedByCount,
     "check_better_scores_cost_less": Contrary,
     "check_permutation": Ordered,
     "check_inputs_stay": InPlace,
@@ -100,4 +116,54 @@ BROKEN = {
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
 def test_the_contract_notices(check):
     with pytest.raises((AssertionError, RuntimeError)):
-        check(BROKEN[check.__name__])
+        check(contract.builder(BROKEN[check.__name__]))
+
+
+class SortedWeights(BCE):
+    """Weighs labels by how common they are, in an order of its own."""
+
+    def __init__(self, counts):
+        super().__init__(pos_weight=sorted(1.0 + counts))
+
+    @classmethod
+    def context(cls, train):
+        return {"counts": train.labels.counts}
+
+
+class Counting(BCE):
+    calls = 0
+
+    def terms(self, logits, y):
+        self.calls += 1
+        return super().terms(logits, y) * self.calls
+
+
+class FlipsGradientMode(BCE):
+    def terms(self, logits, y):
+        torch.set_grad_enabled(True)
+        return super().terms(logits, y)
+
+
+class ForgetsPartlyKnown(PerInstance):
+    def terms(self, logits, y):
+        return super().terms(logits, y) * ~y.isnan().any(dim=1)
+
+
+class PeeksAtUnknown(BCE):
+    def terms(self, logits, y):
+        return super().terms(logits, y) + 0.1 * logits.square().mean(dim=1, keepdim=True).detach()
+
+
+@pytest.mark.parametrize(
+    ("check", "broken"),
+    [
+        (contract.check_permutation, SortedWeights),
+        (contract.check_inputs_stay, Counting),
+        (contract.check_inputs_stay, FlipsGradientMode),
+        (contract.check_unknown_labels, ForgetsPartlyKnown),
+        (contract.check_unknown_labels, PeeksAtUnknown),
+    ],
+)
+def test_the_contract_notices_subtler_faults(check, broken):
+    with pytest.raises(AssertionError):
+        check(contract.builder(broken))

@@ -12,16 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polytag.data.dataset import Dataset
+from polytag.data.table import Table
 from polytag.losses.base import Loss
 
-Make = Callable[[], Loss]
+Make = Callable[[Tensor], Loss]
+"""Builds a loss for training rows with these labels."""
 
 
-def check_loss(cls: Callable[..., Loss], **params: Any) -> None:
+def check_loss(cls: type[Loss], **params: Any) -> None:
     """Run all checks on a loss class.
 
     Args:
-        cls: Called as ``cls(**params)``.
+        cls: Built through ``cls.from_data(table, **params)``.
         **params: Its parameters.
 
     Raises:
@@ -32,7 +35,12 @@ def check_loss(cls: Callable[..., Loss], **params: Any) -> None:
         >>> check_loss(BCE, label_smoothing=0.1)
     """
     for check in CHECKS:
-        check(lambda: cls(**params))
+        check(builder(cls, **params))
+
+
+def builder(cls: type[Loss], **params: Any) -> Make:
+    """Return what builds the loss for training rows with given labels: what the checks take."""
+    return lambda y: cls.from_data(Table(Dataset(torch.zeros(len(y), 1).numpy(), y.numpy())), **params)
 
 
 def toy(b: int = 6, q: int = 4, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
@@ -44,17 +52,27 @@ def toy(b: int = 6, q: int = 4, dtype: torch.dtype = torch.float64) -> tuple[Ten
     return logits, y
 
 
+def reduced(loss: Loss, logits: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Return what a loss should come to, from its terms: their mean, sum, or sum over the number of rows, those that count."""
+    terms, counted = loss.terms(logits, y), loss.counted_cells(y)
+    if weight is not None:
+        terms = terms * (weight if terms.ndim == 1 else weight[:, None])
+    counted = counted if terms.ndim == 2 else counted.any(dim=1)
+    number = {"mean": max(int(counted.sum()), 1), "batch_mean": len(y), "sum": 1}[loss.reduction]
+    return terms[counted].sum() / number
+
+
 def check_shape(make: Make) -> None:
-    """Terms are one a cell or one an instance; the loss is their mean, a finite scalar; ``per_instance`` is their sum over b."""
+    """Terms are one a cell or one an instance; the loss is what its reduction makes of them; ``per_instance`` is their sum over b."""
     for b, q in ((1, 1), (1, 5), (7, 1), (6, 4)):
         logits, y = toy(max(b, 2), q)
+        loss = make(y)
         logits, y = logits[:b], y[:b]
-        loss = make()
         terms = loss.terms(logits, y)
         assert terms.shape in ((b, q), (b,))
         value = loss(logits, y)
         assert value.shape == ()
-        torch.testing.assert_close(value, terms.mean())
+        torch.testing.assert_close(value, reduced(loss, logits, y))
         torch.testing.assert_close(loss.per_instance(logits, y), terms.sum() / b)
         assert bool(value.isfinite())
 
@@ -62,7 +80,7 @@ def check_shape(make: Make) -> None:
 def check_gradient(make: Make) -> None:
     """Gradients are those of finite differences."""
     logits, y = toy()
-    loss = make().double()
+    loss = make(y).double()
     assert torch.autograd.gradcheck(lambda x: loss(x, y), (logits.requires_grad_(),))
 
 
@@ -72,85 +90,106 @@ def check_extreme_logits(make: Make) -> None:
     for size in (0.0, 100.0, -100.0):
         for sign in (torch.ones_like(y), 2 * y - 1):
             logits = (size * sign).requires_grad_()
-            value = make()(logits, y)
+            value = make(y)(logits, y)
             (gradient,) = torch.autograd.grad(value, logits)
             assert bool(value.isfinite())
             assert bool(gradient.isfinite().all())
+
+
+def check_degenerate_training_labels(make: Make) -> None:
+    """Labels that training rows never or always have, or that are nowhere known, and no rows at all, give finite values and gradients."""
+    logits, y = toy()
+    never_and_always = y.clone()
+    never_and_always[:, 0], never_and_always[:, 1], never_and_always[:, 2] = 0, 1, torch.nan
+    for labels in (never_and_always, torch.zeros_like(y), torch.ones_like(y), y[:0]):
+        logits = logits.detach().requires_grad_()
+        value = make(labels)(logits, y)
+        (gradient,) = torch.autograd.grad(value, logits)
+        assert bool(value.isfinite())
+        assert bool(gradient.isfinite().all())
 
 
 def check_better_scores_cost_less(make: Make) -> None:
     """Logits that agree with the labels cost less than logits that contradict them."""
     logits, y = toy()
     agreeing = logits.abs() * (2 * y - 1)
-    loss = make()
+    loss = make(y)
     assert bool(loss(agreeing, y) < loss(-agreeing, y))
 
 
 def check_permutation(make: Make) -> None:
-    """Rows in another order have the same terms in that order; so have labels, if no parameter belongs to a label."""
+    """Rows in another order have the same terms in that order; so have labels, in the training rows and in the batch."""
     logits, y = toy()
-    loss = make()
+    loss = make(y)
     rows, columns = torch.tensor([3, 0, 5, 1, 4, 2]), torch.tensor([2, 0, 3, 1])
-    torch.testing.assert_close(loss.terms(logits[rows], y[rows]), loss.terms(logits, y)[rows])
-    if all(value.ndim == 0 for value in (*loss.parameters(), *loss.buffers())):
-        terms = loss.terms(logits, y)
-        torch.testing.assert_close(loss.terms(logits[:, columns], y[:, columns]), terms[:, columns] if terms.ndim == 2 else terms)
+    terms = loss.terms(logits, y)
+    torch.testing.assert_close(loss.terms(logits[rows], y[rows]), terms[rows])
+    other = make(y[:, columns]).terms(logits[:, columns], y[:, columns])
+    torch.testing.assert_close(other, terms[:, columns] if terms.ndim == 2 else terms)
 
 
 def check_inputs_stay(make: Make) -> None:
-    """Logits, labels, gradient mode and random state are as they were."""
+    """Logits, labels, gradient mode and random state are as they were, and so is the loss: a second call gives the same."""
     for enabled in (True, False):
         logits, y = toy()
+        loss = make(y)
         before, state = (logits.clone(), y.clone()), torch.random.get_rng_state()
         with torch.set_grad_enabled(enabled):
-            make()(logits, y)
+            first = loss(logits, y)
             assert torch.is_grad_enabled() == enabled
+            assert torch.equal(loss(logits, y), first)
         assert torch.equal(logits, before[0])
         assert torch.equal(y, before[1])
         assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def check_unknown_labels(make: Make) -> None:
-    """Unknown cells (NaN) count neither in the mean nor in the gradient, whatever their logits; without a known label the loss is 0."""
+    """Unknown cells (NaN) count neither in the mean nor in the gradient, whatever their logits; without a known label the loss is 0.
+
+    A loss whose ``counted_cells`` says that it assumes something of unknown labels must give them finite gradients, not zero everywhere.
+    """
     logits, y = toy()
-    loss = make()
-    if loss.terms(logits, y).ndim == 1:
-        y[2], known = torch.nan, torch.tensor([0, 1, 3, 4, 5])
-        torch.testing.assert_close(loss(logits, y), loss(logits[known], y[known]))
-        hidden = y.isnan()
-    else:
-        hidden = torch.zeros(y.shape, dtype=torch.bool)
-        hidden[2], hidden[3, 1], hidden[0, 2] = True, True, True
-        terms = loss.terms(logits, y)
-        y = y.masked_fill(hidden, torch.nan)
-        torch.testing.assert_close(loss(logits, y), terms[~hidden].mean())
+    logits = logits.abs() * (1 - 2 * y)  # all wrong, so that every known cell has something to learn
+    loss = make(y)
+    hidden = torch.zeros(y.shape, dtype=torch.bool)
+    hidden[2], hidden[3, 1], hidden[0, 2] = True, True, True
+    complete, y = loss.terms(logits, y), y.masked_fill(hidden, torch.nan)
     logits.requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(logits, y), logits)
-    assert bool((gradient[hidden] == 0).all())
+    value = loss(logits, y)
+    (gradient,) = torch.autograd.grad(value, logits)
+    assert bool(value.isfinite())
     assert bool(gradient.isfinite().all())
-    assert bool((gradient[~hidden] != 0).any())
-    assert float(loss(logits, torch.full_like(y, torch.nan)).detach()) == 0.0
+    assert bool((gradient[3][~hidden[3]] != 0).any()), "a row of which one label is unknown has no say"
+    nothing = loss(logits, torch.full_like(y, torch.nan))
+    assert bool(nothing.isfinite())
+    if bool(loss.counted_cells(y)[hidden].any()):
+        assert bool((gradient[hidden] != 0).any())
+        return
+    assert bool((gradient[hidden] == 0).all())
+    torch.testing.assert_close(loss(logits + 3.0 * hidden, y), value)
+    torch.testing.assert_close(value, reduced(loss, logits, y))
+    torch.testing.assert_close(loss.terms(logits, y)[[1, 4, 5]], complete[[1, 4, 5]])
+    assert not bool(loss.counted_cells(y)[hidden].any())
+    assert float(nothing.detach()) == 0.0
 
 
 def check_weight(make: Make) -> None:
     """Weights multiply the terms: ones change nothing, the loss is linear in them, and those of cells work too."""
-    loss = make()
     logits, y = toy()
+    loss = make(y)
     weight = torch.linspace(0, 2, len(y), dtype=logits.dtype)
-    terms = loss.terms(logits, y)
     for value in (loss, loss.per_instance):
         torch.testing.assert_close(value(logits, y, torch.ones(len(y))), value(logits, y))
         torch.testing.assert_close(value(logits, y, weight[:, None].expand_as(y)), value(logits, y, weight))
         torch.testing.assert_close(value(logits, y, 3 * weight), 3 * value(logits, y, weight))
-    expected = (terms * (weight if terms.ndim == 1 else weight[:, None])).mean()
-    torch.testing.assert_close(loss(logits, y, weight), expected)
+    torch.testing.assert_close(loss(logits, y, weight), reduced(loss, logits, y, weight))
 
 
 def check_half_precision(make: Make) -> None:
     """Logits in half precision are summed in single precision, under autocast too."""
     logits, y = toy(64, 8, torch.float32)
     half = logits.bfloat16()
-    loss = make()
+    loss = make(y)
     with torch.autocast("cpu", torch.bfloat16):
         value = loss(half, y)
     assert value.dtype == torch.float32
@@ -161,6 +200,7 @@ CHECKS: tuple[Callable[[Make], None], ...] = (
     check_shape,
     check_gradient,
     check_extreme_logits,
+    check_degenerate_training_labels,
     check_better_scores_cost_less,
     check_permutation,
     check_inputs_stay,
