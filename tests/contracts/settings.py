@@ -17,4 +17,6 @@ SETTINGS: dict[str, Setting] = {
     "lamp": Setting({"width": 32, "patch": 2, "dropout": 0.0}, Pace(lr=3e-3)),
     "ml_decoder": Setting({"width": 32, "patch": 2, "dropout": 0.0}, Pace(lr=3e-3)),
     "query2label": Setting({"width": 32, "patch": 2, "dropout": 0.0}, Pace(lr=3e-3)),
+    "hybrid": Setting({"width": 32, "feed_forward": 32}, Pace(lr=3e-3)),
+    "rnn": Setting({"patch": 2, "width": 32, "states": 32, "dropout": 0.0}, Pace(capacity_lr=1e-2)),
 }  # fmt: skip

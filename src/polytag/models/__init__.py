@@ -2,9 +2,40 @@
 
 from polytag.models.base import MultiLabelModel, Objective, Preset
 from polytag.models.clif import CLIF
+from polytag.models.cnn import CNN
+from polytag.models.ctran import CTran
 from polytag.models.dela import DELA
+from polytag.models.hotvae import HOTVAE
+from polytag.models.hybrid import HybridCNNAttention
+from polytag.models.lamp import LaMP
 from polytag.models.linear import Linear
+from polytag.models.ml_decoder import MLDecoder
 from polytag.models.mlp import MLP
 from polytag.models.mpvae import MPVAE
+from polytag.models.paca import PACA
+from polytag.models.query2label import Query2Label
+from polytag.models.rnn import RNN
+from polytag.models.tabm import TabM
+from polytag.models.xmlcnn import XMLCNN
 
-__all__ = ["CLIF", "DELA", "MLP", "MPVAE", "Linear", "MultiLabelModel", "Objective", "Preset"]
+__all__ = [
+    "CLIF",
+    "CNN",
+    "DELA",
+    "HOTVAE",
+    "MLP",
+    "MPVAE",
+    "PACA",
+    "RNN",
+    "XMLCNN",
+    "CTran",
+    "HybridCNNAttention",
+    "LaMP",
+    "Linear",
+    "MLDecoder",
+    "MultiLabelModel",
+    "Objective",
+    "Preset",
+    "Query2Label",
+    "TabM",
+]
