@@ -5,6 +5,9 @@ A model's defaults are one setting for all data; whoever compares with the publi
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
 
 from polytag.models.base import Preset
 
@@ -74,8 +77,23 @@ def one_cycle_over(rise: float = 0.2) -> Callable[[float], Callable[[float], flo
     )
 
 
+def unchanging(epochs: float) -> None:
+    """Say, as ``schedule_over`` of a preset, that the learning rate stays as it is, however many epochs there are."""
+
+
 def _half_cosine(start: float, end: float, done: float) -> float:
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+LABEL_TRANSFORMERS: Mapping[str, Any] = {
+    "lr": 3e-4,
+    "weight_decay": 1e-2,
+    "batch_size": 64,
+    "epochs": 50,
+    "optimizer": torch.optim.AdamW,
+    "schedule_over": cosine_over(0.05),
+}
+"""How the transformers over labels are trained on tables and tokens; their papers' settings, for pictures, are presets."""
 
 
 def _clif(embedding: int, weight: float, input_layers: int, pre_sigmoid_bias: float) -> Preset:
