@@ -59,14 +59,14 @@ class ASL(Loss):
         """Return the loss of each cell; 0 where the label is unknown."""
         logits, y, unknown = known_labels(logits, y)
         wrong, cost = self._negative(logits)
-        factor = torch.exp(-self.gamma_pos * functional.softplus(logits)).where(y == 1, wrong)
-        cost = functional.softplus(-logits).where(y == 1, cost)
+        factor = torch.exp(self.gamma_pos * functional.logsigmoid(-logits)).where(y == 1, wrong)
+        cost = (-functional.logsigmoid(logits)).where(y == 1, cost)
         return ((factor.detach() if self.detach_focal_weight else factor) * cost).masked_fill(unknown, 0.0)
 
     def _negative(self, logits: Float[Tensor, "b q"]) -> tuple[Float[Tensor, "b q"], Float[Tensor, "b q"]]:
         """Return the focal factor and the cross-entropy of each cell, were it a negative."""
         if self.margin == 0:
-            return torch.exp(-self.gamma_neg * functional.softplus(-logits)), functional.softplus(logits)
+            return torch.exp(self.gamma_neg * functional.logsigmoid(logits)), -functional.logsigmoid(-logits)
         over = logits.sigmoid() - self.margin
         # Where nothing is over the margin the cost is 0; the factor is then that of 1, since the power of 0 has no finite gradient.
         proba = over.where(over > 0, torch.ones_like(over))

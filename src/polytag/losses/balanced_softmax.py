@@ -2,9 +2,8 @@
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
-from polytag.losses.base import Loss, at_least_float32
+from polytag.losses.base import Loss, at_least_float32, negative_log
 from polytag.losses.pairwise import masked_logsumexp
 from polytag.registry import register
 
@@ -32,4 +31,4 @@ class BalancedSoftmax(Loss):
     def terms(self, logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"]) -> Float[Tensor, "b"]:
         """Return the loss of each instance, of its known labels."""
         logits = at_least_float32(logits)
-        return functional.softplus(masked_logsumexp(logits, y == 0)) + functional.softplus(masked_logsumexp(-logits, y == 1))
+        return negative_log(-masked_logsumexp(logits, y == 0)) + negative_log(-masked_logsumexp(-logits, y == 1))

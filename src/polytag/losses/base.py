@@ -135,4 +135,4 @@ def known_labels(logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"]) -> tuple
 
 def negative_log(logits: Float[Tensor, "..."], eps: float = 0.0) -> Float[Tensor, "..."]:
     """Return ``-log(sigmoid(x))``, without overflow; with ``eps``, ``-log(sigmoid(x) + eps)``, as some published code has it."""
-    return -(logits.sigmoid() + eps).log() if eps else functional.softplus(-logits)
+    return -(logits.sigmoid() + eps).log() if eps else -functional.logsigmoid(logits)

@@ -61,7 +61,7 @@ def check_focal(gamma: float, alpha: float | None) -> tuple[float, float | None]
 def focal_terms(logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"], gamma: float, alpha: float | None = None) -> Float[Tensor, "b q"]:
     """Return the focal loss of each cell, for labels without NaN."""
     right = logits * (2 * y - 1)
-    terms = functional.softplus(-right)
+    terms = -functional.logsigmoid(right)
     if gamma:
-        terms = terms * torch.exp(-gamma * functional.softplus(right))
+        terms = terms * torch.exp(gamma * functional.logsigmoid(-right))
     return terms if alpha is None else terms * (alpha * y + (1 - alpha) * (1 - y))

@@ -2,9 +2,8 @@
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
-from polytag.losses.base import at_least_float32
+from polytag.losses.base import at_least_float32, negative_log
 from polytag.losses.pairwise import PairwiseLoss, log_pair_sum
 from polytag.registry import register
 
@@ -33,4 +32,4 @@ class LSEP(PairwiseLoss):
 
     def terms(self, logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"]) -> Float[Tensor, "b"]:
         """Return the loss of each instance, of its known labels."""
-        return functional.softplus(log_pair_sum(at_least_float32(logits), y))
+        return negative_log(-log_pair_sum(at_least_float32(logits), y))
