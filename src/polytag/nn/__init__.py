@@ -1,6 +1,7 @@
 """Building blocks that several models share."""
 
 from polytag.nn.attention import AddNorm, Attention, EncoderLayer, FeedForward, LabelDecoderLayer
+from polytag.nn.flow import ConditionalFlow
 from polytag.nn.gaussian import LOGVAR, clamp_logvar, gaussian_kl, log_normal_cdf, reparameterise
 from polytag.nn.labelwise import LabelwiseLinear, label_blocks
 from polytag.nn.norm import BatchNorm, pooled_statistics
@@ -13,6 +14,7 @@ __all__ = [
     "AddNorm",
     "Attention",
     "BatchNorm",
+    "ConditionalFlow",
     "EncoderLayer",
     "FeatureTokens",
     "FeedForward",
