@@ -1,5 +1,6 @@
 """LP, the label powerset: every set of labels seen in training is a class of its own."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,9 @@ class Powerset:
     def fit(self, X: Any, Y: Array) -> "Powerset":
         """Learn which set of labels each row has; Y has at least two different rows."""
         self.sets, codes = np.unique(Y, axis=0, return_inverse=True)
-        self.learner.fit(X, codes.reshape(-1))
+        with warnings.catch_warnings():  # many classes are what the method is about
+            warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
+            self.learner.fit(X, codes.reshape(-1))
         return self
 
     def labels(self, X: Any) -> Array:

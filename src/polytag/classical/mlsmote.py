@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import sparse
 
-from polytag.classical.base import as_array, generator
+from polytag.classical.base import generator
 from polytag.classical.neighbours import NeighbourSearch
 from polytag.classical.resampling import Resampled, Resampler, read_rows, with_new_rows
 from polytag.data.stats import minority_labels
@@ -83,7 +83,7 @@ class MLSMOTE(Resampler):
         if not parents:
             nothing = np.empty(0, dtype=np.int64)
             return with_new_rows(features, labels, Y, features[nothing], labels[nothing], nothing)
-        stack = (lambda parts: as_array(sparse.vstack(parts, format="csr"))) if sparse.issparse(features) else np.concatenate
+        stack = (lambda parts: sparse.vstack(parts, format="csr")) if sparse.issparse(features) else np.concatenate
         return with_new_rows(features, labels, Y, stack(new_X), np.concatenate(new_Y), np.concatenate(parents))
 
     def _nominal_columns(self, d: int) -> Array:

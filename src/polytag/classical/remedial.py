@@ -7,6 +7,8 @@ from polytag.data.labels import LabelIndex
 from polytag.data.stats import minority_labels, scumble_of_rows
 from polytag.types import ArrayLike
 
+_NOISE = 1e-12  # rows with the same SCUMBLE are not above their mean through the last bits of the sum
+
 
 class REMEDIAL(Resampler):
     """Split a row that has rare and frequent labels into one row with the rare and one with the frequent labels.
@@ -36,7 +38,7 @@ class REMEDIAL(Resampler):
         rare[minority_labels(index.counts)] = 1
         scumble = scumble_of_rows(index)
         mixed = (labels @ rare > 0) & (labels @ (1 - rare) > 0)
-        rows = np.flatnonzero((scumble > scumble.mean()) & mixed)
+        rows = np.flatnonzero((scumble > scumble.mean() + _NOISE) & mixed)
         halves = labels[rows] * (1 - rare)
         labels[rows] *= rare
         return with_new_rows(features, labels, Y, features[rows], halves, rows)

@@ -71,6 +71,6 @@ def with_new_rows(X: Any, Y: Array, given: ArrayLike, new_X: Any, new_Y: Array, 
     labels = np.concatenate([Y, new_Y]).astype(given.dtype if hasattr(given, "dtype") else np.asarray(given).dtype)
     if sparse.issparse(given):
         labels = (sparse.csr_array if isinstance(given, sparse.sparray) else sparse.csr_matrix)(labels)
-    features = sparse.vstack([X, new_X], format="csr", dtype=X.dtype) if sparse.issparse(X) else np.concatenate([X, new_X])
+    features = sparse.vstack([X, type(X)(new_X)], format="csr", dtype=X.dtype) if sparse.issparse(X) else np.concatenate([X, new_X])
     synthetic = np.arange(n + len(parents)) >= n
     return Resampled(features, labels, np.concatenate([np.arange(n), np.asarray(parents, dtype=np.int64)]), synthetic)
