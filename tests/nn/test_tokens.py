@@ -1,0 +1,143 @@
+"""Rows become sequences: what is real, what is padding, and that nothing depends on padding."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from polytag.data import Dataset, Table
+from polytag.errors import DataError, ParameterError
+from polytag.nn import ActiveTokens, FeatureTokens, InputTokens, PatchTokens, token_context
+from polytag.nn.tokens import PixelTokens
+
+
+def table(X: object, **kind: object) -> Table:
+    return Table(Dataset(X, np.ones((len(X), 2)), **kind))  # type: ignore[arg-type]
+
+
+def test_active_features_by_hand() -> None:
+    tokens = InputTokens(4, 2, form="active")
+    vectors = torch.tensor([[9.0, 9], [1, 2], [3, 4], [5, 6], [7, 8]])
+    tokens.read.vectors.weight.data.copy_(vectors)
+    found, real = tokens(torch.tensor([[0.0, 1, 0, 0.5], [0, 0, 0, 0], [1, 1, 1, 0]]))
+    assert real.tolist() == [[True, True, False], [True, False, False], [True, True, True]]
+    expected = [[[3, 4], [3.5, 4], [0, 0]], [[9, 9], [0, 0], [0, 0]], [[1, 2], [3, 4], [5, 6]]]
+    torch.testing.assert_close(found, torch.tensor(expected).float())
+
+
+def test_active_features_beyond_the_limit_are_left_out() -> None:
+    ids, real = ActiveTokens(6, 2, max_len=2).ids(torch.tensor([[1.0, 0, 1, 1, 0, 1], [0, 0, 0, 0, 0, 1]]))
+    assert ids.tolist() == [[1, 3], [6, 0]]
+    assert real.tolist() == [[True, True], [True, False]]
+
+
+def test_ids_end_at_the_last_word_and_an_empty_text_is_one_token() -> None:
+    tokens = InputTokens(5, 3, form="ids", vocabulary=8, positions=False)
+    found, real = tokens(torch.tensor([[4, 0, 7, 0, 0], [0, 0, 0, 0, 0]]))
+    assert real.tolist() == [[True, True, True], [True, False, False]]
+    vectors = tokens.read.vectors.weight
+    torch.testing.assert_close(found[0], vectors[[4, 0, 7]])
+    torch.testing.assert_close(found[1, 0], vectors[0])
+    assert not found[1, 1:].any()
+    assert tokens(torch.full((1, 400), 3))[0].shape == (1, 300, 3)
+
+
+@pytest.mark.parametrize("form", ["ids", "active"])
+def test_padding_has_no_gradient_and_the_empty_row_has(form: str) -> None:
+    tokens = InputTokens(5, 3, form=form, vocabulary=6)
+    x = torch.tensor([[1, 2, 0, 0, 0], [3, 0, 0, 0, 0]])
+    for rows, learns in ((x, False), (torch.cat([x, torch.zeros_like(x[:1])]), True)):
+        tokens.zero_grad()
+        found, _ = tokens(rows if form == "ids" else rows.float())
+        found.square().sum().backward()
+        assert bool(tokens.read.vectors.weight.grad[0].any()) == learns
+
+
+def test_patches_by_hand() -> None:
+    read, x = PatchTokens(5, 3, patch=2), torch.randn(2, 5)
+    found, real = read(x)
+    assert real.all()
+    torch.testing.assert_close(found[:, 1], read.map(x[:, 2:4]))
+    torch.testing.assert_close(found[:, 2], read.map(torch.stack([x[:, 4], torch.zeros(2)], dim=1)))
+
+
+def test_every_feature_a_token_by_hand() -> None:
+    read, x = FeatureTokens(3, 4), torch.randn(2, 3)
+    found, real = read(x)
+    assert real.shape == (2, 3)
+    torch.testing.assert_close(found[1, 2], x[1, 2] * read.weight[2] + read.bias[2])
+
+
+def test_squares_of_a_picture_line_by_line() -> None:
+    read, x = PixelTokens((1, 3, 4), 5, patch=2), torch.rand(2, 1, 3, 4)
+    found, real = read(x)
+    assert found.shape == (2, 4, 5)
+    assert real.all()
+    weight, bias = read.map.weight.flatten(1), read.map.bias
+    torch.testing.assert_close(found[0, 1], weight @ x[0, 0, :2, 2:].flatten() + bias)
+    torch.testing.assert_close(found[0, 2], weight @ torch.stack([x[0, 0, 2, :2], torch.zeros(2)]).flatten() + bias)
+
+
+@pytest.mark.parametrize(("form", "count"), [("ids", 300), ("active", 0), ("patches", 2), ("features", 0), ("pixels", 6)])
+def test_positions_where_they_say_something(form: str, count: int) -> None:
+    tokens = InputTokens(20, 8, form=form, vocabulary=5, shape=(3, 20, 40))
+    assert (0 if tokens.positions is None else len(tokens.positions)) == count
+    always = InputTokens(20, 8, form=form, vocabulary=5, shape=(3, 20, 40), positions=True)
+    assert always.positions is not None
+
+
+def test_positions_are_added_and_dropout_is_for_training() -> None:
+    tokens, x = InputTokens(6, 8, form="patches", patch=2, dropout=0.5), torch.randn(2, 6)
+    torch.testing.assert_close(tokens.eval()(x)[0], tokens.read(x)[0] + tokens.positions)
+    dropped = tokens.train()(x)[0]
+    assert 0 < int((dropped == 0).sum()) < dropped.numel()
+
+
+def test_given_vectors_are_the_start() -> None:
+    vectors = np.arange(12.0).reshape(4, 3)
+    tokens = InputTokens(3, 3, form="active", embeddings=vectors)
+    torch.testing.assert_close(tokens(torch.eye(3))[0][:, 0], torch.as_tensor(vectors[1:]).float())
+    assert tokens.read.vectors.weight.requires_grad
+    with pytest.raises(ParameterError, match=r"\(5, 3\)"):
+        InputTokens(4, 3, form="active", embeddings=vectors)
+    with pytest.raises(ParameterError, match="patches"):
+        InputTokens(3, 3, form="patches", embeddings=vectors)
+
+
+def test_the_form_follows_the_data(rng: np.random.Generator) -> None:
+    binary = (rng.random((30, 8)) < 0.5).astype(np.float32)
+    weights = np.where(rng.random((30, 50)) < 0.05, rng.random((30, 50)), 0.0)
+    assert token_context(table(binary)) == {"form": "active", "vocabulary": 0, "shape": (8,)}
+    for X in (weights, sparse.csr_array(weights)):
+        assert token_context(Table(Dataset(X, np.ones((30, 2)))))["form"] == "active"
+    assert token_context(table(rng.random((30, 8))))["form"] == "patches"
+    assert token_context(Table(Dataset(np.zeros((0, 4)), np.zeros((0, 2)))))["form"] == "patches"
+    words = table(np.array([[2, 3, 0], [4, 0, 0]]), kind="tokens", vocabulary=5)
+    assert token_context(words) == {"form": "ids", "vocabulary": 5, "shape": (3,)}
+    pictures = table(np.zeros((2, 3, 8, 9), dtype=np.uint8), kind="images")
+    assert token_context(pictures) == {"form": "pixels", "vocabulary": 0, "shape": (3, 8, 9)}
+
+
+def test_texts_are_to_be_turned_into_tokens_first() -> None:
+    class Texts:
+        kind, vocabulary, shape = "text", 0, (1,)
+
+    with pytest.raises(DataError, match="token ids first"):
+        token_context(Texts())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"form": "words"}, "words"),
+        ({"form": "ids"}, "vocabulary of at least 2"),
+        ({"form": "pixels"}, "shape"),
+        ({"form": "pixels", "shape": (20,)}, "picture"),
+        ({"form": "active", "max_len": 0}, "max_len"),
+        ({"form": "patches", "patch": 0}, "patch"),
+        ({"form": "patches", "dropout": 1.0}, "dropout"),
+    ],
+)
+def test_refuses_senseless_numbers(given: dict[str, object], match: str) -> None:
+    with pytest.raises(ParameterError, match=match):
+        InputTokens(4, 8, **given)  # type: ignore[arg-type]
