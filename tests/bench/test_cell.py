@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from polytag.bench import Method, Protocol, Record, run_cell
-from polytag.bench.cell import build_model, build_selector, derived_seeds
+from polytag.bench.cell import derived_seeds
+from polytag.bench.fitting import build_model, build_selector
 from polytag.bench.store import cell_key, content_hash
 from polytag.data.catalogue import load_dataset
 from polytag.data.dataset import Dataset

@@ -2,8 +2,9 @@
 
 import pytest
 
+from polytag.bench.method import Method
 from polytag.bench.notation import read_call, split_names
-from polytag.bench.spec import Experiment, Method
+from polytag.bench.spec import Experiment
 from polytag.errors import ParameterError
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from polytag.bench import Experiment, Method, Protocol
-from polytag.bench.spec import parameters
+from polytag.bench.method import parameters
 from polytag.errors import ParameterError, PolytagError
 from polytag.models import CLIF, Linear
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from polytag import registry
-from polytag.bench.spec import parameters
+from polytag.bench.method import parameters
 from polytag.errors import ParameterError
 from polytag.testing.selectors import CHECKS, epoch_of, toy
 

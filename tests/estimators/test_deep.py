@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from polytag import DeepMultiLabelClassifier, IterativeStratifiedKFold, metrics
 from polytag.errors import DataError, ParameterError, ResumeError, UnknownNameError
 from polytag.losses import BCE
+from polytag.models import MLP
 from polytag.training import checkpoint
 
 
@@ -44,7 +45,7 @@ def test_scikit_learn_checks(estimator, check) -> None:
 @pytest.mark.parametrize("selector", ["random", "hard", "adaptive", "adac"])
 def test_every_model_learns_with_every_selector(model: str, selector: str) -> None:
     X, Y = make(300)
-    fitted = quick(model=model, selector=selector, epochs=25, lr=0.05 if model == "linear" else 0.01).fit(X[:200], Y[:200])
+    fitted = quick(model=model, selector=selector, epochs=40, lr=0.05 if model == "linear" else 0.01).fit(X[:200], Y[:200])
     assert metrics.macro_auc(Y[200:], fitted.predict_proba(X[200:])) > 0.7
     assert fitted.n_features_in_ == 12
     assert fitted.history_.best_epoch is not None
@@ -127,6 +128,50 @@ def test_saved_and_loaded_predicts_the_same_bits(tmp_path: Path, model: str, lab
     assert loaded.history_ == fitted.history_
 
 
+TEXTS = ["red wine and cheese", "green tea", "red tea and milk", "white wine", "cold milk", "green wine bottle", "hot tea", "old cheese"]
+
+
+@pytest.mark.parametrize("model", ["linear", "rnn"])
+def test_texts_are_read_by_any_model(tmp_path: Path, model: str) -> None:
+    texts = TEXTS * 12
+    Y = np.array([[word in text for word in ("tea", "wine", "milk")] for text in texts], dtype=int)
+    fitted = quick(model=model, epochs=30, validation_fraction=0.1, text={"max_words": 50}, selector="adaptive").fit(texts, Y)
+    assert metrics.macro_auc(Y, fitted.predict_proba(texts)) > 0.9
+    fitted.save(tmp_path / "texts")
+    loaded = DeepMultiLabelClassifier.load(tmp_path / "texts")
+    new = ["a cup of tea", "unheard words", ""]
+    np.testing.assert_array_equal(loaded.predict_proba(new), fitted.predict_proba(new))
+    np.testing.assert_array_equal(loaded.predict_proba(pd.Series(new)), fitted.predict_proba(new))
+    with pytest.raises(DataError, match="expected text, as in fit, but got table"):
+        fitted.predict(np.zeros((2, 1)))
+
+
+def test_pictures_go_to_models_that_read_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    Y = (rng.random((60, 2)) < 0.5).astype(int)
+    X = np.zeros((60, 3, 24, 24), dtype=np.uint8)
+    X[:, 0] = 200 * Y[:, :1, None]
+    X[:, 2] = 200 * Y[:, 1:, None]
+    fitted = quick(model="small_cnn", epochs=10, lr=0.01, batch_size=16, validation_fraction=0).fit(X, Y)
+    assert metrics.macro_auc(Y, fitted.predict_proba(X)) > 0.9
+    fitted.save(tmp_path / "pictures")
+    np.testing.assert_array_equal(DeepMultiLabelClassifier.load(tmp_path / "pictures").predict(X), fitted.predict(X))
+    with pytest.raises(DataError, match="expected pictures of shape"):
+        fitted.predict(X[:, :, :20])
+    with pytest.raises(DataError, match="MLP reads table, but got images"):
+        quick(model="mlp").fit(X, Y)
+
+
+def test_a_model_is_trained_as_its_authors_do_unless_told_otherwise() -> None:
+    X, Y = make()
+    own = quick(lr=None)._trainer(MLP, 0)
+    assert (own.lr, own.weight_decay, own.clip_norm, own.patience, own.monitor) == (1e-3, 1e-4, 5.0, 15, "macro_auc")
+    asked = quick(lr=0.3, weight_decay=0.0, patience=np.inf, monitor="loss")._trainer(MLP, 0)
+    assert (asked.lr, asked.weight_decay, asked.clip_norm, asked.patience, asked.monitor) == (0.3, 0.0, 5.0, np.inf, "loss")
+    with pytest.raises(ParameterError, match="lr"):
+        quick(lr=-1.0).fit(X, Y)
+
+
 def test_what_cannot_be_saved_or_loaded_is_said(tmp_path: Path) -> None:
     X, Y = make()
     with pytest.raises(ParameterError, match="loss"):
@@ -134,7 +179,7 @@ def test_what_cannot_be_saved_or_loaded_is_said(tmp_path: Path) -> None:
     quick().fit(X, Y).save(tmp_path / "later")
     state = checkpoint.load(tmp_path / "later")
     checkpoint.save(tmp_path / "later", {**state, "format": 99})
-    with pytest.raises(ResumeError, match="install a later one"):
+    with pytest.raises(ResumeError, match="use the version that wrote it"):
         DeepMultiLabelClassifier.load(tmp_path / "later")
     checkpoint.save(tmp_path / "other", {"fingerprint": {}})
     with pytest.raises(ResumeError, match="something else"):

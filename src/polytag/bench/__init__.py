@@ -8,18 +8,20 @@ if TYPE_CHECKING:
     from polytag.bench import stats
     from polytag.bench.cell import run_cell
     from polytag.bench.grid import Grid
+    from polytag.bench.method import Method
     from polytag.bench.record import Record
     from polytag.bench.report import Report, write_report
     from polytag.bench.results import Results
     from polytag.bench.runner import Outcome, run_experiment
-    from polytag.bench.spec import Cell, Experiment, Method, Protocol
+    from polytag.bench.spec import Cell, Experiment, Protocol
     from polytag.bench.store import Store
 
 _HOMES = {
-    **dict.fromkeys(("Cell", "Experiment", "Method", "Protocol"), "polytag.bench.spec"),
+    **dict.fromkeys(("Cell", "Experiment", "Protocol"), "polytag.bench.spec"),
     **dict.fromkeys(("Report", "write_report"), "polytag.bench.report"),
     **dict.fromkeys(("Outcome", "run_experiment"), "polytag.bench.runner"),
     "Grid": "polytag.bench.grid",
+    "Method": "polytag.bench.method",
     "Record": "polytag.bench.record",
     "Results": "polytag.bench.results",
     "Store": "polytag.bench.store",

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from polytag.bench.grid import Grid
+from polytag.bench.method import Method
 from polytag.bench.plots import plot_convergence
 from polytag.bench.record import Record
 from polytag.bench.results import Results
-from polytag.bench.spec import Experiment, Method, Protocol
+from polytag.bench.spec import Experiment, Protocol
 from polytag.bench.store import Store, cell_key, write_whole
 from polytag.bench.tables import Published, all_tables, values_csv
 from polytag.errors import MissingExtraError, ResumeError

@@ -8,8 +8,9 @@ import numpy as np
 
 from polytag import metrics
 from polytag.bench import stats
+from polytag.bench.method import Method
 from polytag.bench.record import Record
-from polytag.bench.spec import Experiment, Method
+from polytag.bench.spec import Experiment
 from polytag.data import catalogue
 from polytag.errors import UnknownNameError
 from polytag.types import Array
@@ -35,7 +36,7 @@ class Blocks:
 
 @dataclass(frozen=True)
 class Results:
-    """Numbers of an experiment, by data set, backbone (the model) and strategy (the selector).
+    """Numbers of an experiment, by data set, backbone (the model) and strategy (the selector; ``"none"`` for classical models).
 
     Args:
         experiment: What was asked for.
@@ -64,8 +65,17 @@ class Results:
 
     @property
     def strategies(self) -> list[str]:
-        """Selectors, as asked for."""
+        """Selectors, as asked for, over all models."""
         return list(dict.fromkeys(method.strategy for method in self.experiment.methods))
+
+    def strategies_of(self, backbone: str) -> list[str]:
+        """Selectors that were asked for with this model; a classical model has ``"none"``."""
+        return list(dict.fromkeys(method.strategy for method in self.experiment.methods if method.backbone == backbone))
+
+    @property
+    def compared(self) -> list[str]:
+        """Models with more than one selector, between which selectors can be compared."""
+        return [backbone for backbone in self.backbones if len(self.strategies_of(backbone)) > 1]
 
     @property
     def control(self) -> str:
@@ -101,10 +111,17 @@ class Results:
 
     def average_ranks(self, backbone: str, metric: str) -> tuple[Array, int]:
         """Return the average rank of each strategy over the data sets on which all have a value, and the number of these data sets."""
-        table = np.array([[self.mean(name, backbone, strategy, metric) for strategy in self.strategies] for name in self.datasets])
+        return self._ranks([(backbone, strategy) for strategy in self.strategies_of(backbone)], metric)
+
+    def method_ranks(self, metric: str) -> tuple[Array, int]:
+        """Return the average rank of each method (model and selector) over the data sets on which all have a value, and their number."""
+        return self._ranks([(method.backbone, method.strategy) for method in self.experiment.methods], metric)
+
+    def _ranks(self, methods: Sequence[tuple[str, str]], metric: str) -> tuple[Array, int]:
+        table = np.array([[self.mean(name, *method, metric) for method in methods] for name in self.datasets])
         whole = table[~np.isnan(table).any(axis=1)]
         if not len(whole):
-            return np.full(len(self.strategies), np.nan), 0
+            return np.full(len(methods), np.nan), 0
         return stats.average_ranks(whole, direction(metric)), len(whole)
 
     def blocks(self) -> Blocks:
@@ -123,8 +140,9 @@ class Results:
 
     def friedman(self, backbone: str, metric: str) -> tuple[stats.Friedman, int] | None:
         """Test all strategies at once; return the test and its number of blocks, or ``None`` if there are too few of either."""
-        table = self.over_blocks(backbone, self.strategies, metric)
-        return (stats.friedman(table, direction(metric)), len(table)) if len(table) >= 2 and len(self.strategies) >= 3 else None
+        strategies = self.strategies_of(backbone)
+        table = self.over_blocks(backbone, strategies, metric)
+        return (stats.friedman(table, direction(metric)), len(table)) if len(table) >= 2 and len(strategies) >= 3 else None
 
     def over_blocks(self, backbone: str, strategies: Sequence[str], metric: str) -> Array:
         """Return a metric of some strategies on each block, shape (blocks, strategies); only blocks on which all have a value."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import joblib
 import torch
@@ -46,6 +47,8 @@ class Outcome:
 
 
 Watcher = Callable[[Outcome], None]
+Reading: TypeAlias = tuple[tuple[str, Any], ...]
+"""Arguments of ``load_dataset`` as pairs."""
 
 
 def plan(experiment: Experiment) -> tuple[list[tuple[str, Cell]], dict[str, str]]:
@@ -53,7 +56,7 @@ def plan(experiment: Experiment) -> tuple[list[tuple[str, Cell]], dict[str, str]
 
     Cost: every data set is read once, one at a time.
     """
-    hashes = {name: content_hash(load_dataset(name)) for name in experiment.datasets}
+    hashes = {name: content_hash(load_dataset(name, **(experiment.reading or {}))) for name in experiment.datasets}
     protocol = experiment.protocol
     cells = [(cell_key(hashes[cell.dataset], cell.method, protocol, cell.fold, cell.seed), cell) for cell in experiment.cells()]
     return cells, hashes
@@ -105,7 +108,8 @@ def run_experiment(
         if record is not None:
             done(Outcome(cell, key, record, kept=True))
     missing = [(key, cell) for key, cell in planned if key not in outcomes]
-    work = functools.partial(_attempt, experiment.protocol, store.folder, threads, device)
+    reading = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in (experiment.reading or {}).items())
+    work = functools.partial(_attempt, experiment.protocol, reading, store.folder, threads, device)
     parallel = joblib.Parallel(n_jobs=min(jobs, max(len(missing), 1)), return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")
     try:
         for outcome in parallel(joblib.delayed(work)(key, cell) for key, cell in missing):
@@ -123,7 +127,7 @@ def run_experiment(
     return [outcomes[key] for key, _ in planned]
 
 
-def _attempt(protocol: Protocol, folder: Path, threads: int, device: str, key: str, cell: Cell) -> Outcome:
+def _attempt(protocol: Protocol, reading: Reading, folder: Path, threads: int, device: str, key: str, cell: Cell) -> Outcome:
     """Run one cell where it is sent to, and write its record there."""
     store = Store(folder)
     record = store.get(key)
@@ -131,7 +135,7 @@ def _attempt(protocol: Protocol, folder: Path, threads: int, device: str, key: s
         return Outcome(cell, key, record, kept=True)
     try:
         with _bound_to_the_parent(), _threads(threads):
-            record = run_cell(_loaded(cell.dataset), cell.method, protocol, cell.fold, cell.seed, device=device)
+            record = run_cell(_loaded(cell.dataset, reading), cell.method, protocol, cell.fold, cell.seed, device=device)
         record = replace(record, dataset={**record.dataset, "name": cell.dataset})
         store.put(record)
     except Exception as error:
@@ -141,8 +145,8 @@ def _attempt(protocol: Protocol, folder: Path, threads: int, device: str, key: s
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(name: str) -> Dataset:
-    return load_dataset(name)
+def _loaded(name: str, reading: Reading) -> Dataset:
+    return load_dataset(name, **dict(reading))
 
 
 @contextmanager

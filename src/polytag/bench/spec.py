@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from polytag import metrics as metric_functions
 from polytag import registry
+from polytag.bench.method import Method, Specification, parameters
 from polytag.bench.notation import read_call
 from polytag.data import catalogue
 from polytag.data.prepare import PRESETS, Preparation
-from polytag.errors import ParameterError, PolytagError, UnknownNameError
+from polytag.errors import PolytagError, UnknownNameError
 from polytag.models.base import MultiLabelModel
-from polytag.thresholds import Threshold
 from polytag.training import Trainer
 
 TRAINING_PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -38,84 +38,6 @@ SHOWN_METRICS = ("macro_f1", "micro_f1", "macro_auc", "ranking_loss", "hamming_l
 """Metrics of the tables unless others are asked for; records hold all of them."""
 
 
-class Specification(BaseModel):
-    """A frozen bundle of checked, JSON-able values; a wrong one raises ``ParameterError`` with every problem on a line."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise ParameterError("\n".join(_problems(error))) from None
-
-    def identity(self) -> dict[str, Any]:
-        """Return what decides the result, as JSON values; what is absent (``None``) is left out."""
-        return self.model_dump(mode="json", exclude_none=True)
-
-
-class Method(Specification):
-    """What is trained: a model, and how its batches are chosen.
-
-    Args:
-        model: Name of the model.
-        selector: Name of the batch selector.
-        loss: Name of the loss; ``None`` is the model's own.
-        threshold: Probability above which a label is predicted, or a rule fitted on the validation rows (``polytag.thresholds``).
-        model_params: Further parameters of the model.
-        selector_params: Further parameters of the selector.
-
-    Raises:
-        ParameterError: A name or parameter does not exist; the message names all that do not.
-    """
-
-    model: str = "clif"
-    selector: str = "random"
-    loss: str | None = None
-    threshold: float | str = 0.5
-    model_params: dict[str, Any] = Field(default_factory=dict)
-    selector_params: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("model", "selector", "loss")
-    @classmethod
-    def _name_exists(cls, name: str | None, info: Any) -> str | None:
-        if name is not None:
-            _named(info.field_name, name)
-        return name
-
-    @field_validator("threshold")
-    @classmethod
-    def _threshold_exists(cls, rule: float | str) -> float | str:
-        try:
-            Threshold.named(rule)
-        except PolytagError as error:
-            raise ValueError(str(error)) from None
-        return rule
-
-    @field_validator("model_params", "selector_params")
-    @classmethod
-    def _parameters_exist(cls, params: dict[str, Any], info: Any) -> dict[str, Any]:
-        kind = info.field_name.removesuffix("_params")
-        if params and kind in info.data:
-            known = parameters(kind, info.data[kind])
-            for name in params:
-                if known and name not in known:
-                    raise ValueError(registry.unknown(f"parameter of {kind} {info.data[kind]!r}", name, sorted(known)))
-        return params
-
-    @property
-    def backbone(self) -> str:
-        """What the rows of one table share: everything but the selector."""
-        loss = {} if self.loss is None else {"loss": self.loss}
-        cut = {} if self.threshold == 0.5 else {"threshold": self.threshold}
-        return _label(self.model, {**loss, **cut, **self.model_params})
-
-    @property
-    def strategy(self) -> str:
-        """The selector with its parameters."""
-        return _label(self.selector, self.selector_params)
-
-
 class Protocol(Specification):
     """How it is trained and tested. Values that are not given come from the preset; the quirks of a paper are switches among them.
 
@@ -130,8 +52,8 @@ class Protocol(Specification):
         batch_size: Rows in a batch.
         lr: Learning rate; ``None`` is the model's own.
         weight_decay: L2 penalty; ``None`` is the model's own.
-        warmup_epochs: Epochs over which the learning rate rises.
-        clip_norm: Largest norm of the gradient.
+        warmup_epochs: Epochs over which the learning rate rises; 0 leaves it to the model, which may have its own.
+        clip_norm: Largest norm of the gradient; ``None`` leaves it to the model.
         monitor: Metric that says which epoch is best.
         patience: Epochs without improvement before training stops.
         keep: Weights to test: of the ``"best"`` or of the ``"last"`` epoch.
@@ -210,24 +132,26 @@ class Protocol(Specification):
         """Return what decides the result of a cell: every switch, whatever the preset was called and whichever seeds are asked for."""
         return self.model_dump(mode="json", exclude_none=True, exclude={"preset", "seeds"})
 
-    def trainer(self, model: type[MultiLabelModel], *, plain: bool, **settings: Any) -> Trainer:
+    def trainer(self, model: type[MultiLabelModel], *, plain: bool, preset: str | None = None, **settings: Any) -> Trainer:
         """Return the trainer for a model class.
 
         Args:
-            model: Knows its own learning rate and weight decay.
+            model: Knows its own optimiser, learning rate, schedule, weight decay and bound of the gradient.
+            preset: The model's preset, if the method names one.
             plain: Whether this is the Random baseline, which ``plain_random`` trains differently.
             **settings: Seed and callbacks.
         """
-        own = model.training_defaults(self.model_preset if self.model_preset in model.PRESETS else None)
+        own = model.training_defaults(preset or (self.model_preset if self.model_preset in model.PRESETS else None), epochs=self.epochs)
         plain = plain and self.plain_random
-        lr = own.get("lr", 1e-3) if self.lr is None else self.lr
-        weight_decay = own.get("weight_decay", 0.0) if self.weight_decay is None else self.weight_decay
-        same = ("epochs", "clip_norm", "monitor", "patience", "keep", "precision", "measure_train_loss")
+        same = ("epochs", "monitor", "patience", "keep", "precision", "measure_train_loss")
+        of_the_model = ("optimizer", "optimizer_params", "schedule")
         return Trainer(
-            lr=lr,
-            weight_decay=0.0 if plain else weight_decay,
-            warmup_epochs=0.0 if plain else self.warmup_epochs,
+            lr=own.get("lr", 1e-3) if self.lr is None else self.lr,
+            weight_decay=0.0 if plain else own.get("weight_decay", 0.0) if self.weight_decay is None else self.weight_decay,
+            warmup_epochs=0.0 if plain else self.warmup_epochs or own.get("warmup_epochs", 0.0),
+            clip_norm=own.get("clip_norm") if self.clip_norm is None else self.clip_norm,
             **{name: getattr(self, name) for name in same},
+            **{name: own[name] for name in of_the_model if name in own},
             **settings,
         )
 
@@ -249,6 +173,7 @@ class Experiment(Specification):
         methods: What is compared.
         protocol: How.
         metrics: Metrics of the tables, in their order.
+        reading: How ``load_dataset`` reads files: which columns are text, images and labels.
 
     Raises:
         ParameterError: Something does not exist or makes no sense; the message names all problems.
@@ -263,6 +188,7 @@ class Experiment(Specification):
     methods: tuple[Method, ...] = Field(min_length=1)
     protocol: Protocol = Field(default_factory=Protocol)
     metrics: tuple[str, ...] = Field(default=SHOWN_METRICS, min_length=1)
+    reading: dict[str, Any] | None = None
 
     @field_validator("datasets")
     @classmethod
@@ -294,6 +220,7 @@ class Experiment(Specification):
         models: Any,
         selectors: Any,
         *,
+        losses: Any = (None,),
         pressure: float | None = None,
         method: Mapping[str, Any] | None = None,
         **rest: Any,
@@ -304,6 +231,7 @@ class Experiment(Specification):
             datasets: Names.
             models: Names, with parameters if wanted: ``"clif(hidden=256)"``.
             selectors: The same: ``"d2ace(hardness=code)"``.
+            losses: The same: ``"asl(gamma_negative=2)"``; ``None`` is the model's own. Classical models are crossed with none.
             pressure: Selection pressure of those selectors that have one.
             method: What all methods share, for example ``{"threshold": 0.4}``.
             **rest: ``protocol`` and ``metrics``.
@@ -315,9 +243,18 @@ class Experiment(Specification):
 
         shared = dict(method or {})
         of_models, of_selectors = shared.pop("model_params", {}), shared.pop("selector_params", {})
+        classical = registry.names("classical")
+
+        def training(loss: str | None, model: str) -> dict[str, Any]:
+            if loss is None or model in classical:
+                return {}
+            name, of_loss = read_call(loss)
+            return {"loss": name, **({"loss_params": of_loss} if of_loss else {})}
+
         methods: Any = [
             {"model": m, "selector": s, "model_params": of_models | mp, "selector_params": params(s) | of_selectors | sp, **shared}
-            for (m, mp), (s, sp) in itertools.product(map(read_call, models), map(read_call, selectors))
+            | training(loss, m)
+            for (m, mp), loss, (s, sp) in itertools.product(map(read_call, models), losses, map(read_call, selectors))
         ]
         return cls(datasets=datasets, methods=methods, **rest)
 
@@ -329,52 +266,9 @@ class Experiment(Specification):
                 yield Cell(dataset, method, fold, seed)
 
 
-def parameters(kind: str, name: str) -> set[str]:
-    """Return the keyword parameters that a registered method can be given; empty when it takes anything.
-
-    A constructor with ``**others`` passes them on to the one of its base class.
-    """
-    known = {"preset"} if kind == "model" else set()
-    method = registry.get(kind, name)
-    for kind_of in method.__mro__ if inspect.isclass(method) else ():
-        if "__init__" not in vars(kind_of):
-            continue
-        found = inspect.signature(vars(kind_of)["__init__"]).parameters.values()
-        known |= {p.name for p in found if p.kind is p.KEYWORD_ONLY}
-        if not any(p.kind is p.VAR_KEYWORD for p in found):
-            return known
-    return set()
-
-
-def _named(kind: str, name: str) -> None:
-    try:
-        registry.get(kind, name)
-    except UnknownNameError as error:
-        raise ValueError(str(error)) from None
-
-
 def _metric(name: str) -> str:
     try:
         metric_functions.direction(name)
     except PolytagError as error:
         raise ValueError(str(error)) from None
     return name
-
-
-def _label(name: str, params: Mapping[str, Any]) -> str:
-    return f"{name}({', '.join(f'{key}={value}' for key, value in params.items())})" if params else name
-
-
-def _problems(error: ValidationError) -> list[str]:
-    """Return one line a problem: where it is, and what is wrong there."""
-    lines = []
-    for problem in error.errors():
-        if problem["type"] == "too_short" and problem["input"]:
-            continue  # it is only short of the entries that are wrong themselves, which are named too
-        cause = problem.get("ctx", {}).get("error")
-        if cause is not None:
-            lines += str(cause).splitlines()
-        else:
-            place = ".".join(str(part) for part in problem["loc"])
-            lines.append(f"{place}: {problem['msg'].lower()}, but got {problem['input']!r}")
-    return list(dict.fromkeys(lines))

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from polytag.bench.method import Method
 from polytag.bench.record import Record
-from polytag.bench.spec import Method, Protocol
+from polytag.bench.spec import Protocol
 from polytag.data.dataset import Dataset
 
 _STALE_SECONDS = 3600
@@ -110,6 +111,8 @@ def content_hash(dataset: Dataset) -> str:
         digest.update(f"{'csr' if sparse else 'dense'} {matrix.shape}".encode())
         for part in parts:
             array = np.ascontiguousarray(part)
+            if array.dtype == object:  # texts
+                array = np.frombuffer("\x1e".join(map(str, array.ravel())).encode(), dtype=np.uint8)
             digest.update(f"{array.dtype.str}".encode())
             digest.update(array.view(np.uint8).data if array.size else b"")
     return digest.hexdigest()[:32]

@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +17,9 @@ Published: TypeAlias = Callable[[str, str, str, str], float | None]
 
 ARROWS = {"max": "↑", "min": "↓"}
 
+_FEW_MODELS = 2
+"""Up to so many models have a table each; more share one table a data set."""
+
 
 def all_tables(results: Results, published: Published | None = None) -> list[Grid]:
     """Return every table that the results allow.
@@ -25,8 +28,10 @@ def all_tables(results: Results, published: Published | None = None) -> list[Gri
         results: The numbers.
         published: Where to look up printed values.
     """
-    tables = score_tables(results)
-    if len(results.strategies) > 1:
+    tables = score_tables(results) if len(results.backbones) <= _FEW_MODELS else method_tables(results)
+    if len(results.backbones) > 1:
+        tables.append(method_rank_table(results))
+    if results.compared:
         tables += [rank_table(results), *friedman_tables(results), *wilcoxon_tables(results)]
     tables.append(time_table(results))
     if published is not None:
@@ -36,20 +41,46 @@ def all_tables(results: Results, published: Published | None = None) -> list[Gri
 
 def score_tables(results: Results) -> list[Grid]:
     """Return mean and standard deviation over folds of every metric, one table a data set and model; the best mean is marked."""
+    return [
+        _scores(results, dataset, [(backbone, strategy) for strategy in results.strategies_of(backbone)], one_model=True)
+        for dataset in results.datasets
+        for backbone in results.backbones
+    ]
+
+
+def method_tables(results: Results) -> list[Grid]:
+    """Return mean and standard deviation over folds of every metric, all models and selectors in one table a data set."""
+    methods = [(method.backbone, method.strategy) for method in results.experiment.methods]
+    return [_scores(results, dataset, methods, one_model=False) for dataset in results.datasets]
+
+
+def _scores(results: Results, dataset: str, methods: Sequence[tuple[str, str]], *, one_model: bool) -> Grid:
     names = results.experiment.metrics
-    tables = []
-    for dataset in results.datasets:
-        for backbone in results.backbones:
-            rows: list[list[str]] = []
-            marked: set[tuple[int, int]] = set()
-            means = np.array([[results.mean(dataset, backbone, s, metric) for metric in names] for s in results.strategies])
-            for r, strategy in enumerate(results.strategies):
-                cells = [number(means[r, c], results.deviation(dataset, backbone, strategy, metric)) for c, metric in enumerate(names)]
-                rows.append([strategy, *cells])
-                marked |= {(r, c + 1) for c, metric in enumerate(names) if len(means) > 1 and _is_best(means[:, c], r, metric)}
-            caption = f"Mean ± standard deviation over {_folds(results, dataset, backbone)}; best mean marked."
-            tables.append(Grid(f"{dataset}, {backbone}", ["strategy", *map(arrowed, names)], rows, caption, frozenset(marked)))
-    return tables
+    rows: list[list[str]] = []
+    marked: set[tuple[int, int]] = set()
+    means = np.array([[results.mean(dataset, *method, metric) for metric in names] for method in methods])
+    for r, method in enumerate(methods):
+        title = [method[1]] if one_model else list(method)
+        rows.append([*title, *(number(means[r, c], results.deviation(dataset, *method, metric)) for c, metric in enumerate(names))])
+        marked |= {(r, c + len(title)) for c, metric in enumerate(names) if len(means) > 1 and _is_best(means[:, c], r, metric)}
+    caption = f"Mean ± standard deviation over {_folds(results, dataset, methods)}; best mean marked."
+    header = [*(["strategy"] if one_model else ["model", "strategy"]), *map(arrowed, names)]
+    return Grid(f"{dataset}, {methods[0][0]}" if one_model else dataset, header, rows, caption, frozenset(marked))
+
+
+def method_rank_table(results: Results) -> Grid:
+    """Return the average rank of each method, model and selector together, over the data sets."""
+    names, methods = results.experiment.metrics, results.experiment.methods
+    found = [results.method_ranks(metric) for metric in names]
+    table = np.array([ranks for ranks, _ in found]).T
+    table = np.column_stack([table, table.mean(axis=1)])
+    lowest = [np.nanmin(table[:, c], initial=math.inf) for c in range(table.shape[1])]
+    rows = [[method.backbone, method.strategy, *(number(rank, digits=2) for rank in table[r])] for r, method in enumerate(methods)]
+    marked = {(r, c + 2) for r in range(len(rows)) for c in range(table.shape[1]) if table[r, c] == lowest[c]}
+    counted = max(count for _, count in found)
+    over = f"{counted} data set{'s' * (counted != 1)}"
+    caption = f"Rank of the mean among all {len(methods)} methods (1 is best, ties share), averaged over {over}."
+    return Grid("Average ranks of all methods", ["model", "strategy", *map(arrowed, names), "mean"], rows, caption, frozenset(marked))
 
 
 def rank_table(results: Results) -> Grid:
@@ -57,7 +88,7 @@ def rank_table(results: Results) -> Grid:
     names, counted = results.experiment.metrics, 0
     rows: list[list[str]] = []
     marked: set[tuple[int, int]] = set()
-    for backbone in results.backbones:
+    for backbone in results.compared:
         columns = []
         for metric in names:
             ranks, count = results.average_ranks(backbone, metric)
@@ -65,7 +96,7 @@ def rank_table(results: Results) -> Grid:
             counted = max(counted, count)
         table = np.array(columns).T
         table = np.column_stack([table, table.mean(axis=1)])
-        for r, strategy in enumerate(results.strategies):
+        for r, strategy in enumerate(results.strategies_of(backbone)):
             marked |= {(len(rows), c + 2) for c in range(table.shape[1]) if table[r, c] == np.nanmin(table[:, c], initial=math.inf)}
             rows.append([backbone, strategy, *(number(rank, digits=2) for rank in table[r])])
     caption = f"Rank of the mean within each data set (1 is best, ties share), averaged over {counted} data set{'s' * (counted != 1)}."
@@ -80,7 +111,7 @@ def friedman_tables(results: Results) -> list[Grid]:
     rows: list[list[str]] = []
     marked: set[tuple[int, int]] = set()
     sizes = set()
-    for backbone in results.backbones:
+    for backbone in results.compared:
         row = [backbone]
         for c, metric in enumerate(results.experiment.metrics, start=1):
             found = results.friedman(backbone, metric)
@@ -91,7 +122,7 @@ def friedman_tables(results: Results) -> list[Grid]:
         rows.append(row)
     if not sizes:
         return []
-    k, blocks = len(results.strategies), max(sizes)
+    k, blocks = max(len(results.strategies_of(backbone)) for backbone in results.compared), max(sizes)
     caption = (
         f"F statistic and p over {blocks} {results.blocks().over}; below 0.05 marked. Average ranks over these blocks that differ by less "
         f"than {stats.critical_difference(k, blocks):.2f} cannot be told apart at 5 % (Nemenyi, {k} strategies)."
@@ -108,8 +139,8 @@ def wilcoxon_tables(results: Results) -> list[Grid]:
     names, sizes = results.experiment.metrics, set()
     rows: list[list[str]] = []
     marked: set[tuple[int, int]] = set()
-    others = [strategy for strategy in results.strategies if strategy != results.control]
-    for backbone in results.backbones:
+    for backbone in results.compared:
+        others = [strategy for strategy in results.strategies_of(backbone) if strategy != results.control]
         found = [[results.compare(backbone, strategy, metric) for metric in names] for strategy in others]
         p = np.array([[math.nan if test is None else test.p for test in line] for line in found])
         adjusted = stats.holm(p.ravel()).reshape(p.shape)
@@ -130,12 +161,13 @@ def time_table(results: Results) -> Grid:
     rows: list[list[str]] = []
     for dataset in results.datasets:
         for backbone in results.backbones:
-            for strategy in results.strategies:
+            for strategy in results.strategies_of(backbone):
                 train, select, setup, total = (
                     results.seconds(dataset, backbone, strategy, k) for k in ("train", "select", "setup", "total")
                 )
-                gap = None if strategy == results.control else results.time_to_loss(dataset, backbone, strategy)
-                reached = "" if strategy == results.control else "not reached" if gap is None else f"{100 * gap:+.0f} %"
+                alone = strategy == results.control or backbone not in results.compared
+                gap = None if alone else results.time_to_loss(dataset, backbone, strategy)
+                reached = "" if alone else "not reached" if gap is None else f"{100 * gap:+.0f} %"
                 share = math.nan if not train > 0 else 100 * select / train
                 rows.append(
                     [dataset, backbone, strategy, number(train, digits=1), f"{number(share, digits=1)} %", number(setup, digits=2),
@@ -227,12 +259,14 @@ def _measured(results: Results) -> list[str]:
     return list(dict.fromkeys([*results.experiment.metrics, *(name for record in results.records for name in record.metrics)]))
 
 
-def _folds(results: Results, dataset: str, backbone: str) -> str:
+def _folds(results: Results, dataset: str, methods: Sequence[tuple[str, str]]) -> str:
     """Say how many folds are in the means; means over different folds must not be taken for comparable."""
-    counts = {strategy: len(results.cells(dataset, backbone, strategy)) for strategy in results.strategies}
-    if len(set(counts.values())) == 1:
-        return f"{next(iter(counts.values()))} test folds"
-    each = ", ".join(f"{strategy} {count}" for strategy, count in counts.items())
+    counts = [len(results.cells(dataset, *method)) for method in methods]
+    if len(set(counts)) == 1:
+        return f"{counts[0]} test folds"
+    one_model = len({backbone for backbone, _ in methods}) == 1
+    named = [strategy if one_model else f"{backbone} with {strategy}" for backbone, strategy in methods]
+    each = ", ".join(f"{name} {count}" for name, count in zip(named, counts))
     return f"the test folds that are finished (NOT the same for all: {each})"
 
 
@@ -254,7 +288,7 @@ def _test_caption(results: Results, pairs: int, metric_count: int) -> str:
         sets = f"{len(blocks.names)} independent data set{'s' * (len(blocks.names) != 1)}"
         where += f" of {sets} (fewer than six, so folds stand in; folds share training rows, which makes p too small)"
     left = f" Left out as other versions of the same data: {', '.join(blocks.left_out)}." if blocks.left_out else ""
-    family = (len(results.strategies) - 1) * metric_count
+    family = (max(len(results.strategies_of(backbone)) for backbone in results.compared) - 1) * metric_count
     return (
         f"Pairs {where}.{left} Cells: wins-draws-losses, p, and in brackets p after Holm's correction for the {family} tests of a model; "
         f"below 0.05 after correction marked. The smallest p that {pairs} pairs can give is {2.0 ** (1 - pairs):.2g}."

@@ -11,6 +11,7 @@ from polytag.bench.cell import run_cell
 from polytag.bench.runner import Outcome, Watcher, plan
 from polytag.bench.spec import Cell, Experiment
 from polytag.bench.store import Store
+from polytag.data.catalogue import load_dataset
 from polytag.errors import DataError, DivergenceError, ParameterError
 from polytag.training.processes import Place, is_writer, place, wait_for_all
 
@@ -54,12 +55,15 @@ def run_together(
 def _run(experiment: Experiment, store: Store, here: Place, key: str, cell: Cell) -> Outcome:
     """Train one cell in all processes; the first one writes what came of it."""
     try:
-        record = run_cell(cell.dataset, cell.method, experiment.protocol, cell.fold, cell.seed, device=str(here.device))
+        data: Any = load_dataset(cell.dataset, **experiment.reading) if experiment.reading else cell.dataset
+        record = run_cell(data, cell.method, experiment.protocol, cell.fold, cell.seed, device=str(here.device))
     except (DataError, DivergenceError, ParameterError) as error:
         if is_writer():
             store.fail(key, f"{cell}\n\n{traceback.format_exc()}")
         return Outcome(cell, key, None, error=f"{type(error).__name__}: {error}")
-    record = replace(record, environment={**record.environment, "processes": here.processes})
+    record = replace(
+        record, dataset={**record.dataset, "name": cell.dataset}, environment={**record.environment, "processes": here.processes}
+    )
     if is_writer():
         store.put(record)
     wait_for_all()

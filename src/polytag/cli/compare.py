@@ -12,8 +12,16 @@ _SELECTORS = ["random,hard,adaptive,adac"]
 
 def compare(
     dataset: Annotated[list[str], typer.Option(help="Data sets: names of `polytag datasets list` or files, separated by commas.")],
-    model: Annotated[list[str], typer.Option(help="Models, separated by commas, such as `clif(hidden=256),dela`.")] = _MODELS,
+    model: Annotated[list[str], typer.Option(help="Models, deep or classical, such as `clif(hidden=256),dela,mlknn`.")] = _MODELS,
     selector: Annotated[list[str], typer.Option(help="Batch selectors, such as `random,d2ace(hardness=code)`.")] = _SELECTORS,
+    loss: Annotated[
+        list[str] | None, typer.Option(help="Losses, such as `bce,asl(detach_focal_weight=true)`. [default: the model's own]")
+    ] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column of the texts, where the data are texts.")] = None,
+    image_column: Annotated[str | None, typer.Option(help="Column of the image files' names, where the data are pictures.")] = None,
+    label_columns: Annotated[
+        str | None, typer.Option(help="Columns of the labels, separated by commas. [default: all others of 0 and 1]")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for records and report; what it already holds is not run again.")] = Path(
         "polytag-results"
     ),
@@ -60,7 +68,10 @@ def compare(
     rules |= switches["protocol"] | {part: switches[part] for part in ("split", "preparation") if switches[part]}
     grid = [split_names(names) for names in (dataset, model, selector)]
     shown = split_names(metric) if metric else SHOWN_METRICS
-    experiment = Experiment.grid(*grid, pressure=pressure, method=method, protocol=rules, metrics=shown)
+    columns = {"text_column": text_column, "image_column": image_column, "labels": label_columns and label_columns.split(",")}
+    reading = {name: value for name, value in columns.items() if value is not None} or None
+    losses = split_names(loss) if loss else [None]
+    experiment = Experiment.grid(*grid, losses=losses, pressure=pressure, method=method, protocol=rules, metrics=shown, reading=reading)
     how: dict[str, Any] = {"threads": threads, "device": device, "published": published}
     if processes == 1 and launcher == "own":
         raise typer.Exit(_run(experiment, out, jobs=jobs, **how))

@@ -11,8 +11,14 @@ def methods() -> None:
     from polytag import metrics, registry
 
     console = Console()
-    for kind in ("model", "selector", "loss", "metric"):
-        table = Table(title=f"{kind}s" if kind != "loss" else "losses", title_justify="left", box=None, show_header=False, padding=(0, 2))
+    for kind in ("model", "classical", "selector", "loss", "metric"):
+        table = Table(
+            title={"loss": "losses", "classical": "classical models"}.get(kind, f"{kind}s"),
+            title_justify="left",
+            box=None,
+            show_header=False,
+            padding=(0, 2),
+        )
         for name in registry.names(kind):
             about = (registry.get(kind, name).__doc__ or "").strip().splitlines()
             arrow = {"max": "↑", "min": "↓"}[metrics.direction(name)] if kind == "metric" else ""

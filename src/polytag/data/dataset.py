@@ -27,6 +27,7 @@ class Dataset:
         kind: What X holds: ``"table"`` (n, d); ``"text"`` (n, columns) of strings; ``"tokens"`` (n, length) of whole numbers, 0 =
             padding at the right, 1 = unknown word; ``"images"`` (n, channels, height, width), uint8 or float.
         vocabulary: Number of different token numbers, padding and unknown included; 0 where there are no tokens.
+        view: What distances between rows are measured in, shape (n, p), such as features of an encoder; ``None``: see ``features``.
 
     Raises:
         DataError: Shapes, names or kind do not fit, or a label is not 0, 1 or NaN.
@@ -45,6 +46,7 @@ class Dataset:
     hierarchy: Any = None
     kind: Literal["table", "text", "tokens", "images"] = "table"
     vocabulary: int = 0
+    view: Any = None
     _index: list[LabelIndex] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -56,6 +58,10 @@ class Dataset:
         _check_kind(self.kind, X, self.vocabulary)
         object.__setattr__(self, "X", X)
         object.__setattr__(self, "Y", Y)
+        if self.view is not None:
+            object.__setattr__(self, "view", _compressed(self.view))
+            if self.view.shape[0] != Y.shape[0]:
+                raise DataError(f"expected as many rows in view as in Y, but got {self.view.shape[0]} and {Y.shape[0]}")
         object.__setattr__(self, "feature_names", _names(self.feature_names, X.shape[1], "feature"))
         object.__setattr__(self, "label_names", _names(self.label_names, Y.shape[1], "label"))
         object.__setattr__(self, "_index", [])
@@ -76,6 +82,25 @@ class Dataset:
         return int(self.Y.shape[1])
 
     @property
+    def features(self) -> Any:
+        """What distances between rows are measured in, shape (n, p): the view if there is one, else X.
+
+        Tokens become TF-IDF weights of the words in the row (CSR, rows of length 1; idf from these rows), images their pixels in a row.
+
+        Cost: for tokens O(n length log length), anew at each call.
+
+        Raises:
+            DataError: The rows are raw texts.
+        """
+        if self.view is not None or self.kind == "table":
+            return self.X if self.view is None else self.view
+        if self.kind == "text":
+            raise DataError(
+                "expected features, tokens or images, but got raw texts; turn them into numbers first, see Preparation(text=...)"
+            )
+        return self.X.reshape(self.n, -1) if self.kind == "images" else _tfidf(self.X, self.vocabulary)
+
+    @property
     def labels(self) -> LabelIndex:
         """The positive cells of Y by row and by label; made at the first call, then kept."""
         if not self._index:
@@ -85,7 +110,7 @@ class Dataset:
     def take(self, rows: ArrayLike) -> Self:
         """Return the set with these rows only, in this order (numbers or a mask)."""
         rows = np.asarray(rows)
-        return replace(self, X=self.X[rows], Y=self.Y[rows])
+        return replace(self, X=self.X[rows], Y=self.Y[rows], view=None if self.view is None else self.view[rows])
 
     def with_labels(self, columns: ArrayLike) -> Self:
         """Return the set with these label columns only, in this order (numbers or a mask)."""
@@ -108,7 +133,9 @@ class Dataset:
         for part in parts[1:]:
             if part.feature_names != first.feature_names or part.label_names != first.label_names:
                 raise DataError(f"the parts of {first.name!r} have different features or labels; they cannot be joined")
-        return replace(first, X=_stack([p.X for p in parts]), Y=_stack([p.Y for p in parts]))
+        views = [p.view for p in parts]
+        view = None if any(each is None for each in views) else _stack(views)
+        return replace(first, X=_stack([p.X for p in parts]), Y=_stack([p.Y for p in parts]), view=view)
 
 
 def _check_kind(kind: str, X: Any, vocabulary: int) -> None:
@@ -119,6 +146,16 @@ def _check_kind(kind: str, X: Any, vocabulary: int) -> None:
         raise DataError(f"expected {kind} with {axes[kind]} axes, but X has shape {X.shape}")
     if kind == "tokens" and (X.dtype.kind not in "iu" or (X.size and not 0 <= X.min() <= X.max() < vocabulary)):
         raise DataError(f"expected tokens as whole numbers from 0 below vocabulary={vocabulary}, but got {X.dtype} up to {X.max()}")
+
+
+def _tfidf(tokens: Array, vocabulary: int) -> Any:
+    """Return TF-IDF weights, rows of length 1, from padded tokens: count times ``log((1 + n) / (1 + rows with the word)) + 1``."""
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    row, place = np.nonzero(tokens)
+    cells = (np.ones(len(row)), (row, tokens[row, place]))
+    counts = sparse.csr_array(cells, shape=(len(tokens), vocabulary))
+    return sparse.csr_array(TfidfTransformer().fit_transform(counts)) if len(tokens) else counts
 
 
 def _compressed(matrix: Any) -> Any:

@@ -1,7 +1,7 @@
 """From a data set and a split to what a model is trained and tested on; nothing is learnt from test rows, unless asked for."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -9,6 +9,8 @@ import numpy as np
 from polytag.data.dataset import Dataset
 from polytag.data.scale import FILLS, SCALES, Scaler
 from polytag.data.splits import Split
+from polytag.data.tfidf import TfidfFeatures
+from polytag.data.tokenizer import Tokenizer
 from polytag.errors import DataError, ParameterError
 from polytag.types import Array
 
@@ -50,6 +52,9 @@ class Preparation:
             the catalogue: lower case, ``-``), or ``None``.
         keep_on: Rows over which columns are summed: ``"train"`` or ``"all"``.
         drop_unlabelled: Drop rows that have no label (left): of the ``"train"`` part, of ``"all"`` parts, or ``False`` of none.
+        text: How raw texts become numbers, by what their training rows say: ``{"as": "tokens"}`` (word numbers, see ``Tokenizer``) or
+            ``{"as": "tfidf"}`` (a table, see ``TfidfFeatures``), with the arguments of their ``fit`` beside it; ``None``: what the model
+            reads, with default arguments. Tokens and images are neither filled in nor scaled.
 
     Raises:
         ParameterError: A value makes no sense; the message names all that do not.
@@ -71,6 +76,7 @@ class Preparation:
     keep_features: float | Mapping[str, float] | None = None
     keep_on: Literal["train", "all"] = "train"
     drop_unlabelled: Literal[False, "train", "all"] = False
+    text: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         rules = {
@@ -81,6 +87,7 @@ class Preparation:
             "min_label_count": self.min_label_count is None or self.min_label_count >= 0,
             "keep_features": all(0 < share <= 1 for share in self._shares()),
             "drop_unlabelled": self.drop_unlabelled is False or self.drop_unlabelled in ("train", "all"),
+            "text": self.text is None or self.text.get("as", "tokens") in ("tokens", "tfidf"),
         }
         wrong = [f"{name}={getattr(self, name)!r}" for name, fits in rules.items() if not fits]
         if wrong:
@@ -104,12 +111,14 @@ class Preparation:
             )
         return kept
 
-    def fit(self, dataset: Dataset, split: Split) -> "Prepared":
+    def fit(self, dataset: Dataset, split: Split, *, inputs: Sequence[str] = ("table",), tokenizer: Any = None) -> "Prepared":
         """Learn everything that is to be learnt.
 
         Args:
             dataset: All rows.
             split: Which of them are training rows.
+            inputs: Kinds of data that the model reads; what texts are turned into.
+            tokenizer: Turns texts into tokens as a pretrained model wants them, instead of one that learns its words here.
 
         Raises:
             DataError: There are no training rows, no label is left, or features are infinite or refused.
@@ -117,15 +126,31 @@ class Preparation:
         Cost: O(stored cells of X) time and memory.
         """
         labels = self.kept_labels(dataset, split)
+        words = None
+        if dataset.kind == "text":
+            words = tokenizer or self._words(inputs, dataset.X[self._kept_rows(dataset, split.train, labels, "train")])
+        if dataset.kind != "table":
+            return Prepared(self, labels, np.arange(dataset.d), None, words)
         features = self._kept_features(dataset, split)
         X = dataset.X if features is None else dataset.X[:, features]
         learnt_from = X if self.scale_on == "all" else X[self._kept_rows(dataset, split.train, labels, "train")]
         scaler = Scaler.fit(learnt_from, self.scale, missing=self.missing, eps=self.eps)
         return Prepared(self, labels, np.arange(dataset.d) if features is None else features, scaler)
 
-    def prepare(self, dataset: Dataset, split: Split) -> PreparedSplit:
-        """Fit on the split and return its three parts."""
-        return self.fit(dataset, split).apply(dataset, split)
+    def prepare(self, dataset: Dataset, split: Split, *, inputs: Sequence[str] = ("table",), tokenizer: Any = None) -> PreparedSplit:
+        """Fit on the split and return its three parts; arguments as in ``fit``."""
+        return self.fit(dataset, split, inputs=inputs, tokenizer=tokenizer).apply(dataset, split)
+
+    def _words(self, inputs: Sequence[str], texts: Array) -> Any:
+        """Learn from training texts what turns texts into numbers."""
+        how = dict(self.text or {})
+        form = how.pop("as", "tokens" if "tokens" in inputs else "tfidf")
+        try:
+            return (Tokenizer if form == "tokens" else TfidfFeatures).fit(texts, **how)
+        except TypeError as error:
+            raise ParameterError(
+                f"Preparation got a switch of texts that does not exist: text={dict(self.text or {})!r} ({error})"
+            ) from None
 
     def _kept_features(self, dataset: Dataset, split: Split) -> Array | None:
         share = self.keep_features
@@ -155,7 +180,8 @@ class Preparation:
         switches = asdict(self)
         if isinstance(self.keep_features, Mapping):
             switches["keep_features"] = dict(self.keep_features)
-        return switches
+        switches["text"] = None if self.text is None else dict(self.text)
+        return {name: value for name, value in switches.items() if name != "text" or value is not None}
 
 
 @dataclass(frozen=True)
@@ -166,19 +192,28 @@ class Prepared:
         preparation: The switches.
         labels: Label columns that stay.
         features: Feature columns that stay.
-        scaler: The map of the features that stay.
+        scaler: The map of the features that stay; ``None`` for texts, tokens and images.
+        words: What turns texts into tokens or into a table; ``None`` where there are none.
     """
 
     preparation: Preparation
     labels: Array
     features: Array
-    scaler: Scaler
+    scaler: Scaler | None
+    words: Any = None
 
     def transform(self, dataset: Dataset) -> Dataset:
         """Return the data set with the labels and features that stay, filled in and scaled; all rows stay."""
         kept = dataset if len(self.labels) == dataset.q else dataset.with_labels(self.labels)
+        if self.words is not None:
+            X = self.words.transform(kept.X)
+            if hasattr(X, "indptr"):
+                return replace(kept, X=X, feature_names=self.words.names, kind="table")
+            return replace(kept, X=X, feature_names=(), kind="tokens", vocabulary=self.words.vocabulary)
+        if self.scaler is None:
+            return kept
         kept = kept if len(self.features) == dataset.d else kept.with_features(self.features)
-        return Dataset(self.scaler.transform(kept.X), kept.Y, kept.feature_names, kept.label_names, kept.name, kept.hierarchy)
+        return replace(kept, X=self.scaler.transform(kept.X))
 
     def apply(self, dataset: Dataset, split: Split) -> PreparedSplit:
         """Return the three parts of the split and a description of what was done."""
@@ -207,14 +242,19 @@ class Prepared:
             "preparation": self.preparation.to_dict(),
             "labels": self.labels,
             "features": self.features,
-            "scaler": self.scaler.to_dict(),
+            "scaler": None if self.scaler is None else self.scaler.to_dict(),
+            "words": None if self.words is None else {"kind": type(self.words).__name__, **self.words.to_dict()},
         }
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Self:
         """Return the object whose ``to_dict`` this is."""
         labels, features = (np.asarray(state[name], dtype=np.int64) for name in ("labels", "features"))
-        return cls(Preparation(**state["preparation"]), labels, features, Scaler.from_dict(state["scaler"]))
+        scaler = None if state["scaler"] is None else Scaler.from_dict(state["scaler"])
+        words = dict(state.get("words") or {})
+        kinds = {kind.__name__: kind for kind in (Tokenizer, TfidfFeatures)}
+        reader = kinds[words.pop("kind")].from_dict(words) if words else None
+        return cls(Preparation(**state["preparation"]), labels, features, scaler, reader)
 
 
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {

@@ -53,7 +53,7 @@ class Table(torch.utils.data.Dataset[Batch]):
         values = dataset.X.data if hasattr(dataset.X, "indptr") else dataset.X
         if not np.isfinite(values).all():
             raise DataError("expected finite features, but some are NaN or infinite; fill them in first, for example with Preparation(...)")
-        whole = dataset.kind == "tokens" or dataset.X.dtype == np.uint8 and dataset.kind == "images"
+        whole = dataset.kind == "tokens" or (dataset.X.dtype == np.uint8 and dataset.kind == "images")
         self._x = _rows(dataset.X, {"tokens": torch.int32, "images": torch.uint8}[dataset.kind] if whole else torch.float32, self.device)
         self._y = _rows(dataset.Y, torch.float32 if self._y_unknown else torch.uint8, self.device)
 

@@ -8,17 +8,19 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from polytag import registry
 from polytag.data.dataset import Dataset
-from polytag.data.scale import Scaler
-from polytag.data.splits import holdout
+from polytag.data.prepare import Preparation
+from polytag.data.splits import Split, holdout
 from polytag.data.table import Table
 from polytag.errors import DataError, ParameterError
 from polytag.estimators import saving
+from polytag.estimators.inputs import Kind, read_rows
 from polytag.estimators.targets import read_target
 from polytag.losses import Loss
+from polytag.models.base import MultiLabelModel
 from polytag.thresholds import Threshold
 from polytag.training import Callback, ProgressBar, Trainer, predict
 from polytag.types import Array, ArrayLike
@@ -29,19 +31,20 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
 
     Args:
         model: Name of a model (``polytag.registry.names("model")``).
-        loss: Name of a loss, or a ``Loss``.
+        loss: Name of a loss, or a ``Loss``; ``None`` is the model's own.
         selector: Name of a batch selector.
         threshold: Probability above which a label is predicted; an array of shape (q,); or ``"f1"``, ``"label_f1"``, ``"cardinality"``
             to choose it on the validation rows (on the training rows if there are none).
         epochs: Number of epochs.
         batch_size: Rows in a batch.
-        lr: Learning rate.
-        weight_decay: L2 penalty.
-        scale: ``"minmax"``, ``"standard"`` or ``"none"``; how features are scaled, with statistics of the training rows.
+        lr: Learning rate; ``None`` is the model's own (``training_defaults`` of its class), as are its optimiser and schedule.
+        weight_decay: L2 penalty; ``None`` is the model's own.
+        scale: ``"minmax"``, ``"standard"`` or ``"none"``; how features of a table are scaled, with statistics of the training rows.
+        text: How texts become numbers, see ``Preparation``: for example ``{"max_words": 10000}``; ``None``: what the model reads.
         validation_fraction: Share of the rows, stratified by labels, on which the best epoch is chosen; 0 uses all rows for training and
             keeps the last epoch.
-        monitor: Metric by which the best epoch is chosen.
-        patience: Epochs without improvement after which training stops; ``None`` runs all epochs.
+        monitor: Metric by which the best epoch is chosen, or ``"loss"``; ``None`` is the model's own, mostly ``"macro_auc"``.
+        patience: Epochs without improvement after which training stops; ``None`` is the model's own, ``numpy.inf`` never stops early.
         precision: ``"float32"`` or ``"bfloat16"``, in training and prediction; on the CPU a network trained in float32 predicts in
             float64, so that the score of a row does not depend on the rows predicted with it.
         device: ``"auto"`` takes a GPU if there is one.
@@ -56,7 +59,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         classes_: Label numbers, shape (q,), as scikit-learn's multi-label networks have it; the two values of a single label.
         label_names_: Names of the labels, from the columns of a data frame or numbered.
         threshold_: The cut of each label, shape (q,).
-        n_features_in_, feature_names_in_: As everywhere in scikit-learn.
+        n_features_in_, feature_names_in_: As everywhere in scikit-learn (for texts 1, for pictures the number of channels).
 
     Cost: see the page of the model and of the selector; memory O(n d + n q) besides the network.
 
@@ -76,17 +79,18 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self,
         model: str = "mlp",
         *,
-        loss: str | Loss = "bce",
+        loss: str | Loss | None = None,
         selector: str = "random",
         threshold: float | str | ArrayLike = 0.5,
         epochs: int = 100,
         batch_size: int = 128,
-        lr: float = 1e-3,
-        weight_decay: float = 0.0,
+        lr: float | None = None,
+        weight_decay: float | None = None,
         scale: str = "minmax",
+        text: dict[str, Any] | None = None,
         validation_fraction: float = 0.1,
-        monitor: str = "macro_auc",
-        patience: int | None = None,
+        monitor: str | None = None,
+        patience: float | None = None,
         precision: str = "float32",
         device: str = "auto",
         random_state: Any = None,
@@ -103,6 +107,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self.lr = lr
         self.weight_decay = weight_decay
         self.scale = scale
+        self.text = text
         self.validation_fraction = validation_fraction
         self.monitor = monitor
         self.patience = patience
@@ -114,39 +119,40 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self.verbose = verbose
 
     def fit(self, X: ArrayLike, Y: ArrayLike) -> Self:
-        """Train on X (n, d) and Y (n, q).
+        """Train on X and Y (n, q).
 
         Args:
-            X: Dense, sparse or data frame; finite numbers.
+            X: A table (n, d), dense, sparse or data frame, of finite numbers; n texts, for any model (tabular models read their words'
+                TF-IDF weights); or pictures (n, channels, height, width), for models that read pictures.
             Y: 0 and 1, dense, sparse or data frame; NaN is an unknown label. One label may also come as a vector with two values.
 
         Returns:
             The estimator itself.
 
         Raises:
-            DataError: Shapes or values do not fit.
+            DataError: Shapes or values do not fit, or the model does not read this kind of data.
             UnknownNameError: No model, loss or selector of that name.
             ParameterError: A parameter makes no sense.
         """
         model_class, selector_class = registry.get("model", self.model), registry.get("selector", self.selector)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
+        X, kind = read_rows(self, X)
         labels, self._target = read_target(Y)
         if labels.shape[0] != X.shape[0]:
             counts = f"{X.shape[0]} and {labels.shape[0]}"
             raise DataError(f"expected as many rows in X as in Y, but found input variables with inconsistent numbers of samples: {counts}")
-        names = self._target.names or ()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        data = Dataset(X, labels, label_names=names)
+        data = Dataset(X, labels, label_names=self._target.names or (), kind=kind)
         rows, held_out = self._split(data, seed)
-        self._scaler = Scaler.fit(data.take(rows).X, self.scale)  # type: ignore[arg-type]
-        train, valid = self._table(data.take(rows)), None if held_out is None else self._table(data.take(held_out))
-        loss = self.loss if isinstance(self.loss, Loss) else registry.get("loss", self.loss)()
-        self.model_ = model_class.from_data(train, seed=seed, loss=loss, **(self.model_params or {}))
+        train, valid = self._prepare(data, rows, held_out, model_class)
+        params = dict(self.model_params or {})
+        if self.loss is not None:
+            params["loss"] = self.loss if isinstance(self.loss, Loss) else registry.get("loss", self.loss).from_data(train)
+        self.model_ = model_class.from_data(train, seed=seed, **params)
         choosing = dict(self.selector_params or {})
         if "epochs" in inspect.signature(selector_class).parameters:
             choosing.setdefault("epochs", self.epochs)
-        chooser = selector_class(train.targets, self.batch_size, x=train.dataset.X, seed=seed, **choosing)
-        self.history_ = self._trainer(seed).fit(self.model_, train, chooser, valid)
+        chooser = selector_class(train.targets, self.batch_size, x=train.dataset.features, seed=seed, **choosing)
+        self.history_ = self._trainer(model_class, seed).fit(self.model_, train, chooser, valid)
         self.model_.eval()
         self.label_names_ = data.label_names
         self.classes_ = np.arange(data.q) if self._target.single is None else self._target.single
@@ -157,9 +163,9 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     def decision_function(self, X: ArrayLike) -> Array:
         """Return the logits, shape (n, q); (n,) for a single label given as a vector."""
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        X, kind = read_rows(self, X, kind=self._kind)
         blank = np.zeros((X.shape[0], len(self.label_names_)), dtype=np.uint8)
-        logits = self._logits(self._table(Dataset(X, blank)))
+        logits = self._logits(self._table(Dataset(X, blank, kind=kind)))
         return logits[:, 0] if self._target.kind == "vector" else logits
 
     def predict_proba(self, X: ArrayLike) -> Array:
@@ -200,16 +206,27 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         split = holdout(data, test=self.validation_fraction, valid=0, seed=seed)
         return split.train, split.test
 
-    def _table(self, data: Dataset) -> Table:
-        """Scale the features and put the rows on the device."""
-        auto = "cuda" if torch.cuda.is_available() else "cpu"
-        scaled = Dataset(self._scaler.transform(data.X), data.Y, label_names=data.label_names)
-        return Table(scaled, auto if self.device == "auto" else self.device)
+    def _prepare(self, data: Dataset, rows: Array, held_out: Array | None, model: type[MultiLabelModel]) -> tuple[Table, Table | None]:
+        """Learn scale or words from the training rows; return training and validation table."""
+        others = np.arange(0) if held_out is None else held_out
+        how = Preparation(scale=self.scale, text=self.text)  # type: ignore[arg-type]
+        tokenizer = model.tokenizer(self.model_params or {}) if data.kind == "text" else None
+        self._prepared = how.fit(data, Split(rows, others, np.arange(0)), inputs=model.INPUTS, tokenizer=tokenizer)
+        self._kind: Kind = data.kind  # type: ignore[assignment]
+        return self._table(data.take(rows)), None if held_out is None else self._table(data.take(held_out))
 
-    def _trainer(self, seed: int) -> Trainer:
+    def _table(self, data: Dataset) -> Table:
+        """Prepare the rows and put them on the device."""
+        auto = "cuda" if torch.cuda.is_available() else "cpu"
+        return Table(self._prepared.transform(data), auto if self.device == "auto" else self.device)
+
+    def _trainer(self, model: type[MultiLabelModel], seed: int) -> Trainer:
+        """Return the trainer: what the model's authors do, and over it what was asked for."""
         callbacks: tuple[Callback, ...] = (ProgressBar(self.model),) if self.verbose else ()
-        return Trainer(self.epochs, self.lr, self.weight_decay, monitor=self.monitor, patience=self.patience, precision=self.precision,  # type: ignore[arg-type]
-                       seed=seed, callbacks=callbacks)  # fmt: skip
+        own = model.training_defaults((self.model_params or {}).get("preset"), epochs=self.epochs)
+        own.pop("batch_size")
+        asked = {name: getattr(self, name) for name in ("lr", "weight_decay", "monitor", "patience") if getattr(self, name) is not None}
+        return Trainer(**{**own, **asked, "epochs": self.epochs, "precision": self.precision, "seed": seed, "callbacks": callbacks})
 
     def _logits(self, table: Table) -> Array:
         exact = self.precision == "float32" and table.device.type == "cpu"

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from polytag import registry
-from polytag.data.dataset import Dataset
-from polytag.data.scale import Scaler
+from polytag.data.prepare import Prepared
 from polytag.data.table import Table
 from polytag.errors import ParameterError, ResumeError
+from polytag.estimators.inputs import empty
 from polytag.estimators.targets import Target
 from polytag.training import Run, checkpoint
 
-_FORMAT = 1
+_FORMAT = 2
 """Number of the file's layout; a file with a higher one comes from a later version."""
 
 
@@ -38,7 +38,10 @@ def save(estimator: Any, path: Path) -> None:
             "feature_names": [str(name) for name in getattr(estimator, "feature_names_in_", ())],
             "n_features": estimator.n_features_in_,
             "threshold": np.asarray(estimator.threshold_, dtype=np.float64),
-            "scaler": estimator._scaler.to_dict(),
+            "kind": estimator._kind,
+            "shape": list(getattr(estimator, "image_shape_", (estimator.n_features_in_,))),
+            "prepared": estimator._prepared.to_dict(),
+            "config": estimator.model_.config,
             "model": dict(estimator.model_.state_dict()),
             "history": estimator.history_.to_dict(),
         },
@@ -50,8 +53,10 @@ def load(cls: Any, path: Path) -> Any:
     state = checkpoint.load(path)
     if state.get("estimator") != cls.__name__:
         raise ResumeError(f"expected a saved {cls.__name__} in {path}, but found {state.get('estimator', 'something else')!r}")
-    if state["format"] > _FORMAT:
-        raise ResumeError(f"{path} has format {state['format']}, but this version of polytag reads up to {_FORMAT}; install a later one")
+    if state["format"] != _FORMAT:
+        raise ResumeError(
+            f"{path} has format {state['format']}, but this version of polytag reads {_FORMAT}; use the version that wrote it"
+        )
     estimator = cls(**state["params"])
     target = state["target"]
     classes = tuple(np.array(values, dtype=dtype) for values, dtype in zip(target["classes"], target["dtypes"]))
@@ -63,11 +68,15 @@ def load(cls: Any, path: Path) -> Any:
     if state["feature_names"]:
         estimator.feature_names_in_ = np.array(state["feature_names"], dtype=object)
     estimator.threshold_ = state["threshold"]
-    estimator._scaler = Scaler.from_dict(state["scaler"])
+    estimator._prepared, estimator._kind = Prepared.from_dict(state["prepared"]), state["kind"]
+    if state["kind"] == "images":
+        estimator.image_shape_ = tuple(state["shape"])
     estimator.history_ = Run.from_dict(state["history"])
-    loss = registry.get("loss", state["params"]["loss"])()
-    sizes = Table(Dataset(np.zeros((0, state["n_features"])), np.zeros((0, len(estimator.label_names_)), dtype=np.uint8)))
-    estimator.model_ = registry.get("model", estimator.model).from_data(sizes, loss=loss, **(estimator.model_params or {}))
+    sizes = Table(empty(estimator._prepared, state["kind"], tuple(state["shape"]), estimator.label_names_))
+    params = {**state["config"], **(estimator.model_params or {})}
+    if estimator.loss is not None:
+        params["loss"] = registry.get("loss", estimator.loss).from_data(sizes)
+    estimator.model_ = registry.get("model", estimator.model).from_data(sizes, **params)
     estimator.model_.load_state_dict(state["model"])
     estimator.model_.eval()
     return estimator

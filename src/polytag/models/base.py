@@ -96,6 +96,11 @@ class MultiLabelModel(nn.Module, abc.ABC):
         return {}
 
     @classmethod
+    def tokenizer(cls, params: Mapping[str, Any]) -> Any:
+        """Return what turns texts into this model's tokens under these parameters; ``None``: words learnt from the training rows."""
+        return None
+
+    @classmethod
     def preset_params(cls, preset: str | None, d: int, q: int) -> dict[str, Any]:
         """Return the constructor's parameters under a preset, for these sizes; none for ``None``."""
         params = {} if preset is None else cls._preset(preset).params

@@ -76,6 +76,7 @@ class Subject:
         self.batch_terms: bool = cls.BATCH_TERMS
 
     def __call__(self, table: Table, **params: Any) -> MultiLabelModel:
+        """Build the model for a table."""
         return self.cls.from_data(table, **{**self.params, **params})  # type: ignore[no-any-return]
 
     def toy(self, n: int = 24, d: int = 6, q: int = 4) -> Table:

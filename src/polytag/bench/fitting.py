@@ -1,0 +1,125 @@
+"""From a method and prepared rows to something that predicts: deep models batch by batch, classical ones in one go."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from polytag import registry
+from polytag.bench.method import Method, parameters
+from polytag.bench.spec import Protocol
+from polytag.data.dataset import Dataset
+from polytag.data.prepare import PreparedSplit
+from polytag.data.table import Table
+from polytag.models.base import MultiLabelModel
+from polytag.selectors.base import BatchSelector
+from polytag.training import Callback, Epoch, Run, predict, shared
+from polytag.types import Array
+
+
+class Fitted(NamedTuple):
+    """A trained method.
+
+    Attributes:
+        proba: Probabilities (or votes in [0, 1]) of a prepared data set, shape (n, q), float64.
+        labels: The method's own decisions, shape (n, q); ``None`` where probabilities above one half are meant.
+        run: How training went.
+        setup: Seconds that building the selector took.
+        training: Learning rate and the like, where the protocol leaves them to the model.
+    """
+
+    proba: Callable[[Dataset], Array]
+    labels: Callable[[Dataset], Array] | None
+    run: Run
+    setup: float
+    training: dict[str, Any]
+
+
+class Seeds(NamedTuple):
+    """Independent seeds of a cell."""
+
+    weights: int
+    batches: int
+    noise: int
+
+
+def fit_deep(
+    method: Method, protocol: Protocol, parts: PreparedSplit, seeds: Seeds, *, device: str = "cpu", callbacks: tuple[Callback, ...] = ()
+) -> Fitted:
+    """Train a deep model on batches that the selector chooses.
+
+    Args:
+        method: What is trained.
+        protocol: How.
+        parts: Prepared rows.
+        seeds: Seeds of weights, batches and noise.
+        device: Where the model lives.
+        callbacks: Watchers of the training.
+    """
+    train = Table(parts.train, device)
+    model = build_model(method, protocol, train, seeds.weights)
+    building = time.perf_counter()
+    selector = build_selector(method, protocol, train, seeds.batches)
+    setup = time.perf_counter() - building
+    preset = method.model_params.get("preset")
+    trainer = protocol.trainer(type(model), plain=method.selector == "random", preset=preset, seed=seeds.noise, callbacks=callbacks)
+    run = trainer.fit(shared(model), train, selector, Table(parts.valid, device) if parts.valid.n else None)
+
+    def proba(data: Dataset) -> Array:
+        return np.asarray(predict(model, Table(data, device), precision=protocol.precision).double().sigmoid().numpy())
+
+    return Fitted(proba, None, run, setup, {name: getattr(trainer, name) for name in ("lr", "weight_decay", "warmup_epochs")})
+
+
+def fit_classical(method: Method, parts: PreparedSplit, seeds: Seeds) -> Fitted:
+    """Fit a classical model on the training rows; the validation rows stay unseen, as for the weights of deep models.
+
+    Args:
+        method: What is fitted.
+        parts: Prepared rows.
+        seeds: The first one seeds the model, if it has a ``random_state``.
+    """
+    chosen = dict(method.model_params)
+    if "random_state" in parameters("classical", method.model):
+        chosen.setdefault("random_state", seeds.weights % 2**32)
+    model = registry.get("classical", method.model)(**chosen)
+    start = time.perf_counter()
+    model.fit(parts.train.X, parts.train.Y)
+    seconds = time.perf_counter() - start
+    run = Run(history=[Epoch(0, float("nan"), seconds, 0.0)])
+
+    def proba(data: Dataset) -> Array:
+        return np.asarray(model.predict_proba(data.X), dtype=np.float64).reshape(data.n, data.q)
+
+    def labels(data: Dataset) -> Array:
+        found = model.predict(data.X)
+        return np.asarray(found.toarray() if hasattr(found, "indptr") else found).reshape(data.n, data.q)
+
+    return Fitted(proba, labels, run, 0.0, {})
+
+
+def build_model(method: Method, protocol: Protocol, train: Table, seed: int) -> MultiLabelModel:
+    """Build the model of a method for these training rows."""
+    kind: type[MultiLabelModel] = registry.get("model", method.model)
+    params: dict[str, Any] = dict(method.model_params)
+    if protocol.model_preset in kind.PRESETS:
+        params.setdefault("preset", protocol.model_preset)
+    if method.loss is not None:
+        params["loss"] = registry.get("loss", method.loss).from_data(train, **(method.loss_params or {}))
+    return kind.from_data(train, seed=seed, **params)
+
+
+def build_selector(method: Method, protocol: Protocol, train: Table, seed: int) -> BatchSelector:
+    """Build the selector of a method for these training rows."""
+    params: dict[str, Any] = dict(method.selector_params)
+    if method.selector == "random" and protocol.plain_random:
+        params.setdefault("order", "sequential")
+    if protocol.compat is not None and "compat" in parameters("selector", method.selector):
+        params.setdefault("compat", protocol.compat)
+    if "epochs" in parameters("selector", method.selector):
+        params.setdefault("epochs", protocol.epochs)
+    selector: BatchSelector = registry.get("selector", method.selector)(
+        train.targets, protocol.batch_size, x=train.dataset.features, seed=seed, **params
+    )
+    return selector
