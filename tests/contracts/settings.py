@@ -18,14 +18,15 @@ SETTINGS: dict[str, Setting] = {
     "lamp": Setting({"width": 32, "patch": 2, "dropout": 0.0}, Pace(lr=3e-3)),
     "ml_decoder": Setting({"width": 32, "patch": 2, "dropout": 0.0}, Pace(lr=3e-3)),
     "query2label": Setting({"width": 32, "patch": 2, "dropout": 0.0}, Pace(lr=3e-3)),
-    "hybrid": Setting({"width": 32, "feed_forward": 32}, Pace(lr=3e-3)),
+    "hybrid": Setting({"patch": 2, "width": 32, "feed_forward": 32}, Pace(lr=3e-3)),
     "rnn": Setting({"patch": 2, "width": 32, "states": 32, "dropout": 0.0}, Pace(capacity_lr=1e-2)),
     "small_cnn": Setting({"widths": (16, 32), "grid": 12, "dropout": 0.0}),
     "text_encoder": Setting(
         {
             "encoder": {"model_type": "bert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
                         "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
-            "dropout": 0.0,
+            "dropout": 0.0, "pooling": "mean",
         },
+        Pace(steps=200, rows=64),
     ),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""XML-CNN and label attention as their papers write them: one row at a time, PyTorch's packed sequences, the (b, q, t, h) products in full."""
+"""XML-CNN and label attention as their papers write them: one row at a time, packed sequences, every label's products in full."""
 
 import torch
 from torch import Tensor, nn
