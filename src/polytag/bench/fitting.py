@@ -12,6 +12,7 @@ from polytag.bench.spec import Protocol
 from polytag.data.dataset import Dataset
 from polytag.data.prepare import PreparedSplit
 from polytag.data.table import Table
+from polytag.errors import DataError
 from polytag.models.base import MultiLabelModel
 from polytag.selectors.base import BatchSelector
 from polytag.training import Callback, Epoch, Run, predict, shared
@@ -79,7 +80,12 @@ def fit_classical(method: Method, parts: PreparedSplit, seeds: Seeds) -> Fitted:
         method: What is fitted.
         parts: Prepared rows.
         seeds: The first one seeds the model, if it has a ``random_state``.
+
+    Raises:
+        DataError: The rows are no table.
     """
+    if parts.train.kind != "table":
+        raise DataError(f"{method.model} reads table, but got {parts.train.kind}; choose a model for {parts.train.kind}")
     chosen = dict(method.model_params)
     if "random_state" in parameters("classical", method.model):
         chosen.setdefault("random_state", seeds.weights % 2**32)

@@ -146,7 +146,7 @@ def parameters(kind: str, name: str) -> set[str]:
         if "__init__" not in vars(kind_of):
             continue
         found = inspect.signature(vars(kind_of)["__init__"]).parameters.values()
-        known |= {p.name for p in found if p.kind is p.KEYWORD_ONLY}
+        known |= {p.name for p in found if p.kind is p.KEYWORD_ONLY or (p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty)}
         if not any(p.kind is p.VAR_KEYWORD for p in found):
             return known
     return set()
