@@ -72,7 +72,7 @@ class TabM(MultiLabelModel):
     """
 
     DEFAULTS: ClassVar[Mapping[str, Any]] = {
-        "lr": 1e-3, "weight_decay": 1e-2, "optimizer": torch.optim.AdamW, "batch_size": 128, "epochs": 100, "patience": 10,
+        "lr": 1e-3, "weight_decay": 1e-2, "optimizer": torch.optim.AdamW, "batch_size": 128, "epochs": 200, "patience": 16,
         "monitor": "loss",
     }  # fmt: skip
 
