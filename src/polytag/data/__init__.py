@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from polytag.data.digits import load_digits_scenes
     from polytag.data.labels import LabelIndex
     from polytag.data.mapped import open_mapped, write_mapped
+    from polytag.data.missing import drop_labels
     from polytag.data.prepare import PRESETS, Preparation, Prepared, PreparedSplit
     from polytag.data.readers.arff import read_arff
     from polytag.data.readers.frame import read_table
@@ -34,6 +35,7 @@ _HOMES = {
     "read_libsvm": "polytag.data.readers.libsvm",
     "read_mat": "polytag.data.readers.mat",
     "read_table": "polytag.data.readers.frame",
+    "drop_labels": "polytag.data.missing",
     "holdout": "polytag.data.splits",
     "kfold": "polytag.data.splits",
     "load_digits_scenes": "polytag.data.digits",
@@ -55,6 +57,7 @@ __all__ = [
     "Scaler",
     "Split",
     "Table",
+    "drop_labels",
     "holdout",
     "kfold",
     "load_digits_scenes",

@@ -15,6 +15,7 @@ from polytag.models.mpvae import MPVAE
 from polytag.models.paca import PACA
 from polytag.models.query2label import Query2Label
 from polytag.models.rnn import RNN
+from polytag.models.role import ROLE
 from polytag.models.tabm import TabM
 from polytag.models.xmlcnn import XMLCNN
 
@@ -27,6 +28,7 @@ __all__ = [
     "MPVAE",
     "PACA",
     "RNN",
+    "ROLE",
     "XMLCNN",
     "CTran",
     "HybridCNNAttention",
