@@ -77,11 +77,20 @@ def test_a_column_of_a_set_is_as_good_as_a_list(kind):
 
 
 @pytest.mark.parametrize("kind", [Tokenizer, TfidfFeatures])
+def test_several_columns_are_read_one_after_the_other(kind):
+    both = np.array([["the cat", "sat on"], ["a dog", ""]], dtype=object)
+    fitted = kind.fit(both, min_count=1)
+    assert abs(fitted.transform(both) - fitted.transform(["the cat sat on", "a dog"])).sum() == 0
+
+
+@pytest.mark.parametrize("kind", [Tokenizer, TfidfFeatures])
 def test_wrong_input_is_named(kind):
     with pytest.raises(DataError, match=r"row 1 .*None"):
         kind.fit(["a", None])
-    with pytest.raises(DataError, match=r"shape \(2, 2\); choose a column"):
-        kind.fit(np.array([["a", "b"], ["c", "d"]], dtype=object))
+    with pytest.raises(DataError, match=r"row 1 .*None"):
+        kind.fit(np.array([["a", "b"], ["c", None]], dtype=object))
+    with pytest.raises(DataError, match=r"got \(1, 1, 1\)"):
+        kind.fit(np.array([[["a"]]], dtype=object))
     with pytest.raises(DataError, match="got one: 'text'"):
         kind.fit("text")
     with pytest.raises(ParameterError, match="max_words=0"):

@@ -33,18 +33,18 @@ def words_of(text: str, lower: bool = True) -> list[str]:
 
 
 def as_texts(texts: Any) -> list[str]:
-    """Return texts as a list: a sequence of str, an array (n,), or an array (n, 1) such as X of a set with one text column.
+    """Return texts as a list: from a sequence of str, an array (n,), or an array (n, columns), whose columns are joined by line breaks.
 
     Raises:
-        DataError: There are several columns, or a row is not a text.
+        DataError: A row is not a text.
     """
     if isinstance(texts, str):
         raise DataError(f"expected several texts, but got one: {texts[:40]!r}; put it into a list")
-    shape = np.shape(texts) if isinstance(texts, np.ndarray) else (len(texts),)
-    if len(shape) == 2 and shape[1] == 1:
-        texts = texts[:, 0]
-    elif len(shape) != 1:
-        raise DataError(f"expected one text a row, but got an array of shape {shape}; choose a column, for example X[:, 0]")
+    if isinstance(texts, np.ndarray) and texts.ndim != 1:
+        columns = [as_texts(column) for column in texts.T] if texts.ndim == 2 else []
+        if not columns:
+            raise DataError(f"expected texts of shape (n,) or (n, columns), but got {texts.shape}")
+        return columns[0] if len(columns) == 1 else ["\n".join(row) for row in zip(*columns)]
     rows = list(texts)
     for row, text in enumerate(rows):
         if not isinstance(text, str):

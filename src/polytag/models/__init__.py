@@ -16,7 +16,9 @@ from polytag.models.paca import PACA
 from polytag.models.query2label import Query2Label
 from polytag.models.rnn import RNN
 from polytag.models.role import ROLE
+from polytag.models.small_cnn import SmallCNN
 from polytag.models.tabm import TabM
+from polytag.models.text_encoder import TextEncoder
 from polytag.models.xmlcnn import XMLCNN
 
 __all__ = [
@@ -39,5 +41,7 @@ __all__ = [
     "Objective",
     "Preset",
     "Query2Label",
+    "SmallCNN",
     "TabM",
+    "TextEncoder",
 ]

@@ -236,7 +236,8 @@ def test_real_texts_have_the_published_numbers(name):
     assert round(measures["density"], 4) == density
     assert round(measures["mean_ir"], 3) == mean_ir == expected.mean_ir
     assert measures["rows_without_label"] == measures["empty_labels"] == 0
-    assert all(data.X[:, -1])
+    assert data.feature_names == ("text",)
+    assert all(data.X[:, 0])
     assert all(isinstance(text, str) for text in data.X.ravel())
     read = load_parts(name)
     assert {part: one.n for part, one in read.items()} == parts
@@ -249,6 +250,8 @@ def test_columns_and_parts_of_a_real_set_are_chosen_by_name():
     data = load_dataset("reuters", "test", text_column="title")
     assert (data.name, data.feature_names, data.n) == ("reuters21578/test", ("title",), 3019)
     assert data.X[0, 0].startswith("ASIAN EXPORTERS FEAR DAMAGE")
+    both = load_dataset("reuters", "test", text_column=["body", "title"])
+    assert both.X[0, 1] == data.X[0, 0]
     with pytest.raises(UnknownNameError, match="'titel'; did you mean 'title'"):
         load_dataset("reuters", text_column="titel")
     with pytest.raises(UnknownNameError, match="no part of 'reuters21578' called 'dev'"):

@@ -76,6 +76,7 @@ class Entry:
         reader: ``module:function`` that reads the set from part -> path and the name of a part (``None`` for all), for files in a form of
             their own.
         splits: Parts as published, where a reader makes them.
+        text_column: The column of texts that is read where none is asked for.
         files: Part of the set -> file; the label list is the part ``"xml"``.
     """
 
@@ -96,6 +97,7 @@ class Entry:
     kind: str = "table"
     reader: str = ""
     splits: tuple[str, ...] = ()
+    text_column: str = ""
     files: Mapping[str, RemoteFile] = field(default_factory=dict)
 
     @classmethod

@@ -36,7 +36,8 @@ def load_dataset(
             file, or of a table (CSV, TSV, Parquet) together with one of the next arguments.
         part: ``"train"``, ``"test"``, ``"fold1"``, ... for one part as published; ``None`` for the whole set: its full file if it has one,
             else train and test, or the folds, one after the other.
-        text_column: The column of texts of a table, or several; for texts of the catalogue, which of their columns (by default all).
+        text_column: The column of texts of a table, or several; for texts of the catalogue, which of their columns (by default the
+            whole text).
         image_column: The column of a table that names picture files.
         image_size: Height and width that pictures are brought to.
         labels: The label columns of a table; where there are texts or pictures, by default all other columns of only 0 and 1.
@@ -68,7 +69,7 @@ def load_dataset(
         return _made(sheet, part)
     if sheet.reader:
         data = _by_reader(sheet, part, image_size, offline)
-        return data if text_column is None else _with_columns(data, text_column)
+        return _with_columns(data, text_column or sheet.text_column) if sheet.kind == "text" else data
     chosen = sheet.whole if part is None else (part,)
     paths = fetch(sheet.name, chosen, offline=offline)
     data = Dataset.join([_read(sheet, paths, one) for one in chosen])
