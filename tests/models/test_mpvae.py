@@ -219,6 +219,21 @@ def test_unknown_labels_enter_the_encoder_as_a_half_and_count_nowhere_else() -> 
     model.objective(batch._replace(y=torch.full_like(y, torch.nan))).loss.backward()
 
 
+def test_label_permutation() -> None:
+    order = torch.tensor([2, 0, 3, 1])
+    batch = batch_of(toy())
+    model, other = MPVAE(6, 4, samples=7).eval(), MPVAE(6, 4, samples=7).eval()
+    state = model.state_dict()
+    for name in ("factor", "label_out.weight", "label_out.bias", "feature_out.weight", "feature_out.bias"):
+        state[name] = state[name][order]
+    seen = state["label_encoder.0.weight"]
+    state["label_encoder.0.weight"] = torch.cat([seen[:, :6], seen[:, 6:][:, order]], dim=1)
+    other.load_state_dict(state)
+    first, second = model.objective(batch), other.objective(batch._replace(y=batch.y[:, order]))
+    torch.testing.assert_close(second.logits, first.logits[:, order])
+    torch.testing.assert_close(second.loss, first.loss)
+
+
 def test_shared_noise_is_one_draw_for_both_branches() -> None:
     x = torch.zeros(4, 3)
     assert torch.equal(*MPVAE(3, 2)._draw_noise(x)[:2])
