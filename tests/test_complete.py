@@ -8,10 +8,12 @@ import pytest
 from polytag import registry
 
 ROOT = Path(__file__).parents[1]
-METHODS = [(kind, name) for kind in ("selector", "model", "loss") for name in registry.names(kind)]
+METHODS = [(kind, name) for kind in ("selector", "model", "classical", "loss") for name in registry.names(kind)]
+HOMES = {"selector": "selectors", "model": "models", "classical": "classical", "loss": "losses"}
 GOLDEN_OR_REFERENCE = {
     "selector": ["tests/selectors", "tests/reference"],
     "model": ["tests/models", "tests/reference"],
+    "classical": ["tests/classical"],
     "loss": ["tests/losses"],
 }
 
@@ -19,7 +21,7 @@ GOLDEN_OR_REFERENCE = {
 @pytest.mark.parametrize(("kind", "name"), METHODS)
 def test_method_is_exported(kind: str, name: str) -> None:
     method = registry.get(kind, name)
-    package = importlib.import_module(f"polytag.{kind}s" if kind != "loss" else "polytag.losses")
+    package = importlib.import_module(f"polytag.{HOMES[kind]}")
     assert getattr(package, method.__name__) is method
     assert method.__name__ in package.__all__
 
@@ -34,8 +36,7 @@ def test_method_has_its_own_file_and_says_what_it_is(kind: str, name: str) -> No
 
 @pytest.mark.parametrize(("kind", "name"), METHODS)
 def test_method_has_a_page(kind: str, name: str) -> None:
-    folder = {"selector": "selectors", "model": "models", "loss": "losses"}[kind]
-    assert (ROOT / "docs" / "methods" / folder / f"{name}.md").stat().st_size > 300
+    assert (ROOT / "docs" / "methods" / HOMES[kind] / f"{name}.md").stat().st_size > 300
 
 
 @pytest.mark.parametrize(("kind", "name"), METHODS)
@@ -49,7 +50,7 @@ def test_every_public_name_exists() -> None:
     polytag = importlib.import_module("polytag")
     for name in polytag.__all__:
         assert getattr(polytag, name) is not None
-    for part in ("data", "metrics", "losses", "selectors", "models", "training", "estimators", "bench", "testing"):
+    for part in ("data", "metrics", "losses", "selectors", "models", "classical", "training", "estimators", "bench", "testing"):
         package = importlib.import_module(f"polytag.{part}")
         for name in package.__all__:
             assert getattr(package, name) is not None

@@ -39,9 +39,11 @@ def plot_convergence(results: Results, folder: Path) -> list[Path]:
     files = []
     for dataset in results.datasets:
         for backbone in results.backbones:
-            strategies = [s for s in results.strategies if results.cells(dataset, backbone, s)]
-            if not strategies:
-                continue
+            strategies = [s for s in results.strategies_of(backbone) if results.cells(dataset, backbone, s)]
+            if not any(
+                np.isfinite(results.histories(dataset, backbone, s, key)).any() for s in strategies for key in ("valid", "train_loss")
+            ):
+                continue  # nothing is there yet, or the model is not trained step by step
             figure = _figure(Figure, results, dataset, backbone, strategies)
             folder.mkdir(parents=True, exist_ok=True)
             files.append(folder / f"{file_name(dataset)}-{file_name(backbone)}.png")

@@ -9,22 +9,27 @@ import typer
 _MODELS = ["clif"]
 _SELECTORS = ["random,hard,adaptive,adac"]
 
+Losses = Annotated[list[str] | None, typer.Option(help="Losses, such as `bce,asl(detach_focal_weight=true)`. [default: the model's own]")]
+LabelColumns = Annotated[str | None, typer.Option(help="Columns of the labels, separated by commas. [default: all others of 0 and 1]")]
+Switches = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Other switches, NAME=VALUE: keep=last, split.valid=0.2, preparation.scale=standard, model.hidden=64, selector.warmup=5.",
+    ),
+]
+Out = Annotated[Path, typer.Option(help="Folder for records and report; what it already holds is not run again.")]
+
 
 def compare(
     dataset: Annotated[list[str], typer.Option(help="Data sets: names of `polytag datasets list` or files, separated by commas.")],
     model: Annotated[list[str], typer.Option(help="Models, deep or classical, such as `clif(hidden=256),dela,mlknn`.")] = _MODELS,
     selector: Annotated[list[str], typer.Option(help="Batch selectors, such as `random,d2ace(hardness=code)`.")] = _SELECTORS,
-    loss: Annotated[
-        list[str] | None, typer.Option(help="Losses, such as `bce,asl(detach_focal_weight=true)`. [default: the model's own]")
-    ] = None,
+    loss: Losses = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the texts, where the data are texts.")] = None,
     image_column: Annotated[str | None, typer.Option(help="Column of the image files' names, where the data are pictures.")] = None,
-    label_columns: Annotated[
-        str | None, typer.Option(help="Columns of the labels, separated by commas. [default: all others of 0 and 1]")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for records and report; what it already holds is not run again.")] = Path(
-        "polytag-results"
-    ),
+    label_columns: LabelColumns = None,
+    out: Out = Path("polytag-results"),
     folds: Annotated[int, typer.Option(help="Folds of the cross-validation.")] = 5,
     epochs: Annotated[int | None, typer.Option(help="Epochs. [default: 100, or what the protocol says]")] = None,
     seed: Annotated[str, typer.Option(help="Seeds, separated by commas; one complete cross-validation each.")] = "0",
@@ -42,13 +47,7 @@ def compare(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     processes: Annotated[int, typer.Option(help="Processes that train each cell together, one cell after the other.")] = 1,
     launcher: Annotated[str, typer.Option(help="Who starts them: own, or torchrun if it has started this command.")] = "own",
-    switch: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Other switches, NAME=VALUE: keep=last, split.valid=0.2, preparation.scale=standard, model.hidden=64, selector.warmup=5.",
-        ),
-    ] = None,
+    switch: Switches = None,
 ) -> None:
     """Compare models and batch selectors by cross-validation; the same command resumes, and never repeats a finished cell."""
     from polytag.bench.notation import read_value, split_names
@@ -64,12 +63,12 @@ def compare(
     method = {f"{part}_params": values for part, values in switches.items() if part in ("model", "selector") and values}
     if threshold is not None:
         method["threshold"] = read_value(threshold)
-    rules = {"preset": protocol, "folds": folds, "seeds": seeds(seed), **{name: v for name, v in given.items() if v is not None}}
-    rules |= switches["protocol"] | {part: switches[part] for part in ("split", "preparation") if switches[part]}
+    rules = {"preset": protocol, "folds": folds, "seeds": seeds(seed), **_said(given), **switches["protocol"]}
+    rules |= {part: switches[part] for part in ("split", "preparation") if switches[part]}
     grid = [split_names(names) for names in (dataset, model, selector)]
     shown = split_names(metric) if metric else SHOWN_METRICS
-    columns = {"text_column": text_column, "image_column": image_column, "labels": label_columns and label_columns.split(",")}
-    reading = {name: value for name, value in columns.items() if value is not None} or None
+    labels = None if label_columns is None else label_columns.split(",")
+    reading = _said({"text_column": text_column, "image_column": image_column, "labels": labels}) or None
     losses = split_names(loss) if loss else [None]
     experiment = Experiment.grid(*grid, losses=losses, pressure=pressure, method=method, protocol=rules, metrics=shown, reading=reading)
     how: dict[str, Any] = {"threads": threads, "device": device, "published": published}
@@ -117,6 +116,11 @@ def parse_switches(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
             )
         found[part if dot else "protocol"][rest if dot else name] = read_value(given)
     return found
+
+
+def _said(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _run(*arguments: Any, **options: Any) -> int:
