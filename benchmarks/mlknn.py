@@ -1,12 +1,13 @@
 """How fast ML-kNN is against scikit-multilearn in the same run, and how far their posteriors lie apart.
 
-Time is processor time to learn from two thirds of the rows and to score the rest, for polytag the least of several repeats. scikit-multilearn 0.2.0
-(``--rival`` names the folder where it is installed) needs three small adjustments, all made here: ``NearestNeighbors`` takes its number by name in
-today's scikit-learn; ``ignore_first_neighbours=1`` is meant for training only, where the first neighbour is the row itself; and its
-``predict_proba`` returns the joint probability, whose share of both outcomes is the posterior.
+Time is processor time to learn from two thirds of the rows and to score the rest, for polytag the least of several repeats.
+scikit-multilearn 0.2.0 (``--rival`` names the folder where it is installed) needs three small adjustments, all made here:
+``NearestNeighbors`` takes its number by name in today's scikit-learn; ``ignore_first_neighbours=1`` is meant for training only, where the
+first neighbour is the row itself; and its ``predict_proba`` returns the joint probability, whose share of both outcomes is the posterior.
 
-Of two equally near rows scikit-multilearn takes either, and of a row that occurs twice it may drop the copy instead of the row itself. So the
-posteriors are compared twice: with its own neighbours, and with polytag's neighbours handed to it. The latter difference must be rounding.
+Of equally near rows scikit-multilearn takes any, and of a row that occurs twice it may drop the copy instead of the row itself. So the
+posteriors are compared twice: with its own neighbours, and with polytag's neighbours handed to it, where only rounding may remain. The last
+column is the largest relative difference of the neighbours' distances: where it is 0, the two searches differ in ties only.
 """
 
 import argparse
@@ -34,14 +35,16 @@ class PolytagNeighbours:
         self.n_neighbors = n_neighbors
 
     def fit(self, X: Any) -> "PolytagNeighbours":
+        """Remember the training rows."""
         self.X = X
         return self
 
     def kneighbors(self, X: Any, k: int, return_distance: bool) -> np.ndarray:
+        """Return the nearest training rows; of the training rows themselves, each row first."""
         if X is not self.X:
             return NeighbourSearch(self.X).of(X, k)
         near = NeighbourSearch(X).of_training_rows(k - 1)
-        return np.column_stack([np.arange(len(near)), near])  # the row itself first, to be dropped
+        return np.column_stack([np.arange(len(near)), near])
 
 
 def rival(X: Any, Y: Any, rows: Any, finder: Any) -> tuple[float, np.ndarray]:
@@ -66,6 +69,13 @@ def ours(X: Any, Y: Any, rows: Any) -> tuple[float, np.ndarray]:
     return time.process_time() - start, scores
 
 
+def farther(X: Any, rows: Any, k: int = 10) -> float:
+    """Return the largest relative difference between the distances of polytag's and scikit-learn's neighbours."""
+    near, theirs = NeighbourSearch(X).of(rows, k), NearestNeighbors(n_neighbors=k).fit(X).kneighbors(rows)[0]
+    difference = [np.asarray(((rows - X[near[:, i]]) ** 2).sum(axis=1)).ravel() ** 0.5 - theirs[:, i] for i in range(k)]
+    return float((np.abs(difference).T / np.maximum(theirs, 1e-12)).max())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("POLYTAG_DATA", "../shared/data")), help="folder of real data")
@@ -75,7 +85,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.rival:
         sys.path.insert(0, str(options.rival))
-    print(f"{'set':8} {'polytag s':>10} {'rival s':>9} {'faster':>8} {'cells that differ':>18} {'most':>9} {'most, same neighbours':>22}")
+    print(
+        f"{'set':8} {'polytag s':>10} {'rival s':>9} {'faster':>8} {'posteriors: mean':>17} {'most':>9} {'same neighbours':>16} {'distances':>10}"
+    )
     for name in options.files:
         data = read_arff(options.data / FILES[name])
         order = np.random.default_rng(0).permutation(data.n)
@@ -87,8 +99,8 @@ def main() -> None:
         _, same = rival(X, Y, rows, PolytagNeighbours)
         apart = np.abs(scores - rival_scores)
         print(
-            f"{name:8} {seconds:10.3f} {rival_seconds:9.2f} {rival_seconds / seconds:7.0f}x {(apart > 1e-9).mean():17.2%} "
-            f"{apart.max():9.1e} {np.abs(scores - same).max():22.1e}",
+            f"{name:8} {seconds:10.3f} {rival_seconds:9.2f} {rival_seconds / seconds:7.0f}x {apart.mean():17.1e} "
+            f"{apart.max():9.1e} {np.abs(scores - same).max():16.1e} {farther(X, rows):10.1e}",
             flush=True,
         )
 
