@@ -23,8 +23,8 @@ _LOGVAR = 8.0
 _STEEPNESS = 5.0
 """Of the ranking term, by which it is also divided."""
 
-_NODES = 2**24
-"""Values of label nodes that the decoder holds at once; beyond that it goes through the rows in blocks."""
+_NODES = 2**23
+"""Values of label nodes that go through the decoder at once, which keeps some sixty such tensors for the gradient: about 2 GB."""
 
 
 @register("model", "hotvae")
