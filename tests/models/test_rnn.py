@@ -26,6 +26,8 @@ def test_equals_packed_sequences_and_attention_written_out(kind: dict[str, str])
     states, real = packed_states(model, TEXTS)
     torch.testing.assert_close(model._read(*model.tokens(TEXTS))[real], states[real])
     torch.testing.assert_close(model(TEXTS), rnn_logits(model, TEXTS))
+    many = TEXTS.repeat(10, 1)  # enough to be sorted into lots by length
+    torch.testing.assert_close(model(many), model(TEXTS).repeat(10, 1))
 
 
 @pytest.mark.parametrize("form", ["ids", "active"])

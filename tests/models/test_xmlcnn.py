@@ -23,6 +23,8 @@ def test_equals_the_slow_form(parts: int) -> None:
     torch.manual_seed(0)
     model = XMLCNN(11, 3, form="ids", vocabulary=8, parts=parts, **SMALL).eval().double()
     torch.testing.assert_close(model(TEXTS), xmlcnn_logits(model, TEXTS))
+    many = TEXTS.repeat(10, 1)  # enough to be sorted into lots by length
+    torch.testing.assert_close(model(many), model(TEXTS).repeat(10, 1))
 
 
 @pytest.mark.parametrize("form", ["ids", "active"])

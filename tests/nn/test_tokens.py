@@ -7,7 +7,7 @@ from scipy import sparse
 
 from polytag.data import Dataset, Table
 from polytag.errors import DataError, ParameterError
-from polytag.nn import ActiveTokens, FeatureTokens, InputTokens, PatchTokens, token_context
+from polytag.nn import ActiveTokens, FeatureTokens, InputTokens, PatchTokens, by_length, token_context
 from polytag.nn.tokens import PixelTokens
 
 
@@ -124,6 +124,24 @@ def test_texts_are_to_be_turned_into_tokens_first() -> None:
 
     with pytest.raises(DataError, match="token ids first"):
         token_context(Texts())  # type: ignore[arg-type]
+
+
+def test_rows_of_similar_length_go_together_and_come_back_in_order() -> None:
+    torch.manual_seed(0)
+    real = torch.arange(30) < torch.randint(1, 31, (50, 1))
+    tokens, seen = torch.randn(50, 30, 2) * real.unsqueeze(2), []
+
+    def network(lot: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        seen.append(tuple(mask.shape))
+        return (lot * mask.unsqueeze(2)).sum(dim=1)
+
+    torch.testing.assert_close(by_length(network, tokens, real), tokens.sum(dim=1))
+    assert [b for b, _ in seen] == [17, 17, 16]
+    assert seen[0][1] < seen[1][1] < seen[2][1] <= 30
+    for few in (31, 50):  # too few rows, or rows of one length, go at once
+        seen.clear()
+        by_length(network, tokens[:few], torch.ones(few, 30, dtype=torch.bool) if few == 50 else real[:few])
+        assert len(seen) == 1
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from polytag.data.table import Table
 from polytag.errors import ParameterError
 from polytag.losses import BCE, Loss
 from polytag.models.base import MultiLabelModel, Objective
-from polytag.nn import InputTokens, token_context
+from polytag.nn import InputTokens, by_length, token_context
 from polytag.nn.tokens import Form
 from polytag.registry import register
 from polytag.types import ArrayLike, Batch
@@ -118,15 +118,7 @@ class XMLCNN(MultiLabelModel):
 
     def features(self, x: Tensor) -> Float[Tensor, "b bottleneck"]:
         """Return the bottleneck layer: a row of fixed width for every text, which other methods can use as its features."""
-        tokens, real = self.tokens(x)
-        longest = max(convolution.kernel_size[0] for convolution in self._convolutions())
-        words = functional.pad(tokens, (0, 0, 0, longest - 1)).transpose(1, 2)
-        stretches = self._stretches(real)
-        pooled = []
-        for convolution in self._convolutions():
-            responses = convolution(words)[:, :, : real.shape[1]]
-            pooled += [responses.masked_fill(~inside.unsqueeze(1), -torch.inf).amax(dim=2) for inside in stretches]
-        return functional.relu(self.bottleneck(functional.relu(torch.cat(pooled, dim=1))))
+        return functional.relu(self.bottleneck(functional.relu(by_length(self._strongest, *self.tokens(x)))))
 
     def forward(self, x: Tensor) -> Float[Tensor, "b q"]:
         """Return the logits."""
@@ -136,6 +128,17 @@ class XMLCNN(MultiLabelModel):
         """Return the loss of a batch."""
         logits = self(batch.x)
         return Objective(self.loss(logits, batch.y, batch.weight), logits)
+
+    def _strongest(self, tokens: Float[Tensor, "b t width"], real: Bool[Tensor, "b t"]) -> Float[Tensor, "b k"]:
+        """Return the strongest response of each filter in each part of a row."""
+        longest = max(convolution.kernel_size[0] for convolution in self._convolutions())
+        words = functional.pad(tokens, (0, 0, 0, longest - 1)).transpose(1, 2)
+        stretches = self._stretches(real)
+        pooled = []
+        for convolution in self._convolutions():
+            responses = convolution(words)[:, :, : real.shape[1]]
+            pooled += [responses.masked_fill(~inside.unsqueeze(1), -torch.inf).amax(dim=2) for inside in stretches]
+        return torch.cat(pooled, dim=1)
 
     def _stretches(self, real: Bool[Tensor, "b t"]) -> list[Bool[Tensor, "b t"]]:
         """Return which places lie in each part of a row; neighbouring parts share a place where the length is no multiple of their number.

@@ -6,7 +6,7 @@ from polytag.nn.gaussian import LOGVAR, clamp_logvar, gaussian_kl, log_normal_cd
 from polytag.nn.labelwise import LabelwiseLinear, label_blocks
 from polytag.nn.norm import BatchNorm, pooled_statistics
 from polytag.nn.perceptron import linear, mlp_block
-from polytag.nn.tokens import ActiveTokens, FeatureTokens, InputTokens, PatchTokens, token_context
+from polytag.nn.tokens import ActiveTokens, FeatureTokens, InputTokens, PatchTokens, by_length, token_context
 
 __all__ = [
     "LOGVAR",
@@ -22,6 +22,7 @@ __all__ = [
     "LabelDecoderLayer",
     "LabelwiseLinear",
     "PatchTokens",
+    "by_length",
     "clamp_logvar",
     "gaussian_kl",
     "label_blocks",
