@@ -1,0 +1,45 @@
+"""The survey's first experiment: do networks that read a bag of words as a sequence beat a perceptron? On bibtex, published test rows.
+
+A tenth of the published training rows, the same for all seeds, chooses each network's epoch; the logistic regressions, which choose
+nothing, are fitted on those as well. Seeds decide initial weights, batches and dropout. Hours on one core; for a quick look:
+
+    python examples/survey_cnn_rnn_bibtex.py --rows 100 --epochs 1 --seeds 1
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from survey_runs import experiment, some_rows, write
+
+from polytag import load_dataset
+from polytag.data import Dataset, Preparation
+from polytag.data.splits import with_valid
+
+METHODS = {
+    "MLP": ("mlp", {}),
+    "CNN": ("cnn", {}),
+    "XML-CNN": ("xmlcnn", {"form": "active"}),
+    "BiGRU-LWAN": ("rnn", {"form": "active", "states": 256}),
+    "logistic regressions": ("br", {}),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, help="of the networks; by default each one's own")
+    parser.add_argument("--rows", type=int, help="use at most so many rows of each part")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--out", type=Path, default=Path("survey-bibtex"))
+    options = parser.parse_args()
+    train, test = load_dataset("bibtex", "train"), load_dataset("bibtex", "test")
+    data = Dataset.join([train, test])
+    split = with_valid(data, np.arange(train.n), np.arange(train.n, data.n), seed=0)
+    parts = some_rows(Preparation(scale="none").prepare(data, split), options.rows)
+    rows = experiment(parts, {title: METHODS[title] for title in options.methods}, options.seeds, options.epochs)
+    write(rows, options.out, "bibtex", f"bibtex, published split, {options.seeds} seeds")
+
+
+if __name__ == "__main__":
+    main()
