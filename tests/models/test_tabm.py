@@ -191,8 +191,33 @@ def test_pieces_add_up_to_the_value() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"k": 0}, {"hidden": []}, {"hidden": [0]}, {"bins": 0}, {"dropout": 1.0}, {"variant": "mini"}, {"inputs": "raw"}]
+    "bad",
+    [
+        {"k": 0},
+        {"hidden": []},
+        {"hidden": [0]},
+        {"bins": 0},
+        {"dropout": 1.0},
+        {"variant": "mini"},
+        {"inputs": "raw"},
+        {"prior_bias": True},
+    ],
 )
 def test_refuses_senseless_values(bad: dict[str, object]) -> None:
     with pytest.raises(ParameterError, match=next(iter(bad))):
         TabM(3, 2, **bad)
+
+
+def test_never_copies_the_batch_or_the_matrix_for_each_member() -> None:
+    b, d, k = 64, 2000, 8
+    model, largest = TabM(d, 3, k=k, hidden=[16]), 0
+    batch = Batch(torch.arange(b), torch.rand(b, d), torch.ones(b, 3))
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal largest
+        largest = max(largest, tensor.untyped_storage().nbytes() // tensor.element_size())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
+        model.objective(batch)
+    assert largest <= b * d < k * 16 * d < k * b * d
