@@ -1,6 +1,8 @@
 """A density for each label: normalising flows that read the label as a condition, evaluated for all labels at once."""
 
 import math
+from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -14,10 +16,12 @@ from polytag.nn.labelwise import label_blocks
 
 _EPS = 1e-6
 """Keeps the sum of the sigmoids away from 0 and 1, where its logit is infinite."""
-_SCALE = 2**5
-"""By how much smaller the blocks of a CPU are, so that what is made of one of them stays in its caches."""
-_PARTS = 8
-"""Parts into which a CPU cuts the dimensions: each reads only the hidden units that may reach it, which saves close to half the products."""
+_SCALE = 4
+"""By how much smaller the blocks of labels are on a CPU, so that what is made of one of them stays in its caches."""
+_PARTS = 4
+"""Parts into which a CPU cuts the dimensions: each multiplies by the hidden units that may reach it, not by the zeros of all others."""
+_KEPT = 2**24
+"""Most values kept for the gradient: what is larger is computed again, which takes less time than fetching new memory for it."""
 
 
 class ConditionalFlow(nn.Module):
@@ -38,8 +42,8 @@ class ConditionalFlow(nn.Module):
     Raises:
         ParameterError: A size is smaller than 1.
 
-    Cost: O(b q (h P D / 2 + P D M)), where P = 3 max(1, h // D); memory O(b q D) to train and to predict, since the gradient computes the
-        M sigmoids of a block of labels again instead of keeping them.
+    Cost: O(b q (h P D / 2 + P D M)), where P = 3 max(1, h // D); memory O(b q D): beyond 64 MB the
+        gradient computes the M sigmoids of a block of labels again instead of keeping them.
 
     Reference: Hang, Zhang, Feng and Song, "End-to-end probabilistic label-specific feature learning for multi-label classification", AAAI
         2022; the first step is Huang, Krueger, Lacoste and Courville, "Neural autoregressive flows", ICML 2018.
@@ -90,7 +94,10 @@ class ConditionalFlow(nn.Module):
 
     def _transform(self, z: Tensor) -> tuple[Float[Tensor, "k q b"], Float[Tensor, "q b"]]:
         with torch.autocast(z.device.type, enabled=False):  # logarithms of densities need the digits
-            u, logdet = _Autoregressive.apply(*self._network(z.to(self.hidden.weight.dtype)))  # type: ignore[no-untyped-call]
+            *given, mix, mix_bias = self._network(z.to(self.hidden.weight.dtype))
+            values = 2 * self.shared.out_features * z.numel() * self.condition.in_features
+            keeps = torch.is_grad_enabled() and values <= _KEPT
+            u, logdet = _Autoregressive.apply(*given, mix, mix_bias, self._parts(z), keeps)  # type: ignore[no-untyped-call]
             scale, shift = functional.softplus(self.scale().T), self.shift().T
             return torch.addcmul(shift[:, :, None], u, scale[:, :, None]), logdet + scale.log().sum(dim=0)[:, None]
 
@@ -103,8 +110,8 @@ class ConditionalFlow(nn.Module):
         given = base, self.condition.weight[self.order], z.T.contiguous()
         mix, mix_bias = self.shared.weight, self.shared.bias
         if len(mix) * out.shape[2] < self.slots * (out.shape[2] + 2 * len(mix)):  # both layers in one are the smaller product
-            return *given, torch.einsum("mp,pkh->mkh", mix, out), (mix @ out_bias) + mix_bias[:, None], None, None, self._parts(z)
-        return *given, out, out_bias, mix, mix_bias, self._parts(z)
+            return *given, torch.einsum("mp,pkh->mkh", mix, out), (mix @ out_bias) + mix_bias[:, None], None, None
+        return *given, out, out_bias, mix, mix_bias
 
     def _parts(self, z: Tensor) -> list["_Part"]:
         """Cut the dimensions into parts, and say how many hidden units each of them may read."""
@@ -158,9 +165,18 @@ class _Sigmoids(NamedTuple):
     log_slope: Tensor
 
 
+class _Made(NamedTuple):
+    """What a layer makes of hidden units: its raw parameters, which the sigmoids overwrite, what they are mixed from, and the sigmoids."""
+
+    raw: Tensor
+    between: Tensor
+    found: _Sigmoids
+
+
 def _sigmoids(raw: Float[Tensor, "3 m k j b"], z: Float[Tensor, "k 1 b"]) -> _Sigmoids:
     """Return the sigmoids of these raw parameters at z; overwrites ``raw``."""
-    a = functional.softplus(raw[0])
+    # Far out all a may vanish, and the logarithm of the slope with them; a bound beyond which nobody can tell keeps both.
+    a = functional.softplus(raw[0].clamp_(min=0.7 * math.log(torch.finfo(raw.dtype).tiny)))
     t = torch.addcmul(raw[1], a, z, out=raw[1])
     p = t.sigmoid()
     w = raw[2].sub_(raw[2].amax(dim=0))
@@ -215,13 +231,17 @@ class _Layer:
         self.weight = weight[:, self.dimensions, : self.reads].flatten(0, 1)
         self.bias = bias[:, self.dimensions].flatten()
         self.mix, self.mix_bias = mix, mix_bias
+        self.outputs = len(weight if mix is None else mix)
 
-    def raw(self, hidden: Float[Tensor, "h n"]) -> tuple[Float[Tensor, "3m kn"], Float[Tensor, "p kn"]]:
-        """Return the raw parameters of the sigmoids, and what lies between the two layers."""
+    def make(self, hidden: Float[Tensor, "h n"], z: Float[Tensor, "k b"]) -> _Made:
+        """Return raw parameters, what lies between the two layers, and the sigmoids."""
         between = torch.addmm(self.bias[:, None], self.weight, hidden[: self.reads]).view(self.slots, -1)
-        if self.mix is None or self.mix_bias is None:
-            return between, between
-        return torch.addmm(self.mix_bias[:, None], self.mix, between), between
+        raw = between
+        if self.mix is not None and self.mix_bias is not None:
+            raw = torch.addmm(self.mix_bias[:, None], self.mix, between)
+        at = z[self.dimensions, None]
+        raw = raw.view(3, self.outputs // 3, len(at), -1, z.shape[1])
+        return _Made(raw, between, _sigmoids(raw, at))
 
     def backward(self, grad: Tensor, between: Tensor, hidden: Tensor, grad_hidden: Tensor, grads: "_Gradients") -> None:
         """Add the gradients of the weights to ``grads``, and that of the hidden units to ``grad_hidden``."""
@@ -249,12 +269,11 @@ class _Gradients(NamedTuple):
 class _Autoregressive(torch.autograd.Function):
     """The first step of the flow for all labels, a block of labels and a part of the dimensions at a time.
 
-    The gradient is written out: it walks through each block again and keeps nothing of it, in about a third of the passes over memory
-    that automatic differentiation takes.
+    The gradient is written out, in about a third of the passes over memory that automatic differentiation takes.
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         base: Float[Tensor, "h b"],
         condition: Float[Tensor, "h q"],
@@ -264,52 +283,49 @@ class _Autoregressive(torch.autograd.Function):
         mix: Float[Tensor, "3m p"] | None,
         mix_bias: Float[Tensor, "3m"] | None,
         parts: list[_Part],
+        keeps: bool,
     ) -> tuple[Float[Tensor, "k q b"], Float[Tensor, "q b"]]:
         ctx.save_for_backward(base, condition, z, weight, bias, mix, mix_bias)
-        ctx.parts = parts
+        layers = ctx.layers = [_Layer(weight, bias, mix, mix_bias, part) for part in parts]
+        ctx.kept = []
         u = base.new_empty(len(z), condition.shape[1], z.shape[1])
         logdet = base.new_full(u.shape[1:], len(z) * math.log1p(-_EPS))
-        layers = [_Layer(weight, bias, mix, mix_bias, part) for part in parts]
-        for columns in _blocks(condition, z, weight, mix, parts):
-            hidden = _hidden(base, condition, columns)
-            for layer in layers:
-                target = u[layer.dimensions, columns]
-                raw, _ = layer.raw(hidden)
-                found = _sigmoids(raw.view(3, -1, *target.shape), z[layer.dimensions, None])
+        for columns, hidden, made in _walk(base, condition, z, layers):
+            if keeps:
+                made = list(made)
+                ctx.kept.append((columns, hidden, made))
+            for layer, (_, _, found) in zip(layers, made, strict=True):
                 inner = _inner(found.s)
                 log, other = inner.log(), torch.log1p(-inner)
-                torch.sub(log, other, out=target)
+                torch.sub(log, other, out=u[layer.dimensions, columns])
                 logdet[columns] += (found.log_slope - log - other).sum(dim=0)
         return u, logdet
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad_u: Tensor, grad_logdet: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        base, condition, z, weight, bias, mix, mix_bias = ctx.saved_tensors
-        grads = _Gradients(*(None if given is None else torch.zeros_like(given) for given in ctx.saved_tensors))
-        layers = [_Layer(weight, bias, mix, mix_bias, part) for part in ctx.parts]
-        for columns in _blocks(condition, z, weight, mix, ctx.parts):
-            hidden = _hidden(base, condition, columns)
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad_u: Tensor, grad_logdet: Tensor) -> tuple[Tensor | None, ...]:
+        base, condition, z, *_ = ctx.saved_tensors
+        grads = _Gradients(*[None if given is None else torch.zeros_like(given) for given in ctx.saved_tensors])  # type: ignore[arg-type]
+        kept, ctx.kept = ctx.kept, []  # overwritten below: whoever asks for the gradient again has it computed again
+        for columns, hidden, made in kept or _walk(base, condition, z, ctx.layers):
             grad_hidden = torch.zeros_like(hidden)
-            for layer in layers:
-                gu, at = grad_u[layer.dimensions, columns], z[layer.dimensions, None]
-                flat, between = layer.raw(hidden)
-                raw = flat.view(3, -1, *gu.shape)
-                grads.z[layer.dimensions] += _raw_gradient(_sigmoids(raw, at), raw, at, gu, grad_logdet[columns])
-                layer.backward(flat, between, hidden, grad_hidden, grads)
+            for layer, (raw, between, found) in zip(ctx.layers, made, strict=True):
+                rows = layer.dimensions
+                grads.z[rows] += _raw_gradient(found, raw, z[rows, None], grad_u[rows, columns], grad_logdet[columns])
+                layer.backward(raw.flatten(0, 1).flatten(1), between, hidden, grad_hidden, grads)
             slope = hidden.clamp_(max=0).add_(1)  # of ELU
             each = grad_hidden.mul_(slope).view(len(hidden), -1, z.shape[1])
             grads.base.add_(each.sum(dim=1))
             grads.condition[:, columns] = each.sum(dim=2)
-        return *grads, None
+        return *grads, None, None
 
 
-def _hidden(base: Float[Tensor, "h b"], condition: Float[Tensor, "h q"], columns: slice) -> Float[Tensor, "h jb"]:
-    """Return the hidden units of a block of labels: the network's first layer is a sum of a part of the instance and one of the label."""
-    return functional.elu_(condition[:, columns, None] + base[:, None]).flatten(1)
+def _walk(base: Tensor, condition: Tensor, z: Tensor, layers: list[_Layer]) -> Iterator[tuple[slice, Tensor, Iterable[_Made]]]:
+    """Walk through the labels in blocks, small for the caches of a CPU: the labels, their hidden units, and what each layer makes of them.
 
-
-def _blocks(condition: Tensor, z: Tensor, weight: Tensor, mix: Tensor | None, parts: list[_Part]) -> list[slice]:
-    """Cut the labels into blocks, small for the caches of a CPU, large for other devices."""
-    cells = len(weight if mix is None else mix) * z.numel() // len(parts)
-    return label_blocks(condition.shape[1], cells * _SCALE if z.device.type == "cpu" else cells)
+    The network's first layer is the sum of a part that reads the instance and one that reads the label.
+    """
+    cells = z.numel() * layers[0].outputs // len(layers)
+    for columns in label_blocks(condition.shape[1], cells * _SCALE if z.device.type == "cpu" else cells):
+        hidden = functional.elu_(condition[:, columns, None] + base[:, None]).flatten(1)
+        yield columns, hidden, map(partial(_Layer.make, hidden=hidden, z=z), layers)
