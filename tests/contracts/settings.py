@@ -13,6 +13,7 @@ class Setting(NamedTuple):
 SETTINGS: dict[str, Setting] = {
     "hotvae": Setting({"width": 32, "latents": 2, "rounds": 1}, Pace(lr=3e-3)),
     "mpvae": Setting({"samples": 20, "nll_weight": 1.0, "rank_weight": 1.0}, Pace(lr=3e-3)),
+    "paca": Setting({"latent": 4}, Pace(lr=3e-3)),
     "tabm": Setting({"k": 4, "hidden": (64, 64)}),
     "ctran": Setting({"width": 32, "patch": 4, "layers": 2, "dropout": 0.0}, Pace(lr=5e-3, steps=200, rows=64)),
     "lamp": Setting({"width": 32, "patch": 4, "encoder_layers": 1, "dropout": 0.0}, Pace(lr=5e-3, steps=200, rows=64)),
@@ -20,6 +21,13 @@ SETTINGS: dict[str, Setting] = {
     "query2label": Setting({"width": 32, "patch": 4, "dropout": 0.0}, Pace(lr=3e-3, steps=300, rows=64)),
     "hybrid": Setting({"patch": 2, "width": 32, "feed_forward": 32}, Pace(lr=3e-3)),
     "rnn": Setting({"patch": 2, "width": 32, "states": 32, "dropout": 0.0}, Pace(capacity_lr=1e-2)),
+    "image_encoder": Setting(
+        {
+            "encoder": {"model_type": "vit", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
+                        "patch_size": 4, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
+            "dropout": 0.0,
+        },
+    ),
     "small_cnn": Setting({"widths": (16, 32), "grid": 12, "dropout": 0.0}),
     "text_encoder": Setting(
         {
