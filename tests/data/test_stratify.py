@@ -3,12 +3,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import sparse
 from tests.reference.stratify import iterative_stratification, replay
 
+from polytag.data import Dataset, IterativeStratifiedKFold, kfold
 from polytag.data.duplicates import duplicate_groups
 from polytag.data.labels import LabelIndex
 from polytag.data.splits import stratified_parts
-from polytag.data.stratify import Items, _Greedy, deviation, part_sizes, spread
+from polytag.data.stratify import Items, _Greedy, deviation, labels_to_spread, part_sizes, spread
 from polytag.data.synthetic import make_multilabel
 
 
@@ -153,3 +155,30 @@ class TestDuplicateGroups:
 
     def test_the_next_float_is_another_row(self):
         assert duplicate_groups(np.array([[1.0], [np.nextafter(1.0, 2)]])).tolist() == [0, 1]
+
+
+def test_scarce_known_negatives_are_spread_too():
+    rng = np.random.default_rng(5)
+    Y = (rng.random((300, 4)) < [0.5, 0.9, 0.3, 0.5]).astype(float)
+    Y[:, 1] = np.where((Y[:, 1] == 0) & (np.cumsum(Y[:, 1] == 0) > 10), np.nan, Y[:, 1])  # ten known negatives beside many positives
+    Y[rng.random(300) < 0.5, 2] = np.nan
+    expected = [*(Y == 1).sum(axis=0), 10]
+    thin = sparse.csr_array(np.where(np.isnan(Y), 7, Y))
+    thin.data[thin.data == 7] = np.nan
+    for matrix in (Y, thin):
+        assert labels_to_spread(matrix).counts.tolist() == expected
+        parts = stratified_parts(matrix, np.full(5, 0.2))
+        assert np.bincount(parts).tolist() == [60] * 5
+        for held in (Y == 1, (Y == 0)[:, [1]]):
+            counts = np.array([held[parts == part].sum(axis=0) for part in range(5)])
+            assert (np.abs(counts - held.sum(axis=0) / 5) < 1.5).all()
+    data = Dataset(np.zeros((300, 1)), Y)
+    for split in kfold(data, 5, valid=0.25):
+        assert (Y[split.test, 1] == 0).sum() == 2
+        assert (Y[split.valid, 1] == 0).sum() == 2
+
+
+def test_rows_without_any_known_label_are_split_by_number():
+    Y = np.full((20, 3), np.nan)
+    assert sorted(np.bincount(stratified_parts(Y, [0.75, 0.25])).tolist()) == [5, 15]
+    assert all(len(test) == 5 for _, test in IterativeStratifiedKFold(4).split(Y, Y))

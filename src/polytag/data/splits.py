@@ -11,7 +11,7 @@ from sklearn.model_selection import BaseCrossValidator
 from polytag.data.dataset import Dataset
 from polytag.data.duplicates import duplicate_groups
 from polytag.data.labels import LabelIndex
-from polytag.data.stratify import Items, spread
+from polytag.data.stratify import Items, labels_to_spread, spread
 from polytag.errors import DataError, ParameterError
 from polytag.types import Array, ArrayLike
 
@@ -30,7 +30,8 @@ def stratified_parts(
     """Say for each row which part it belongs to, so that all parts hold their share of every label.
 
     Args:
-        Y: Labels (n, q), or their index.
+        Y: Labels (n, q), or their index. Unknown labels (NaN) are no positives; where a label's known negatives are scarcer than its
+            positives, they are spread too.
         shares: Share of each part, adding up to 1.
         order: 1 balances labels, 2 balances labels and pairs of labels.
         groups: Rows with equal values stay in one part; ``None`` lets each row go on its own.
@@ -62,7 +63,7 @@ def stratified_parts(
         raise ParameterError(f"expected order 1 (labels) or 2 (labels and pairs), but got order={order!r}")
     if shares.ndim != 1 or (shares <= 0).any() or abs(shares.sum() - 1) > 1e-9:
         raise ParameterError(f"expected positive shares that add up to 1, but got {shares.tolist()}")
-    index = Y if isinstance(Y, LabelIndex) else LabelIndex.from_labels(Y)
+    index = Y if isinstance(Y, LabelIndex) else labels_to_spread(Y)
     numbers = None if groups is None else _numbered(groups, index.n)
     items = Items.from_labels(index, order, numbers)
     parts = spread(items, shares, None if seed is None else np.random.default_rng(seed))
@@ -109,7 +110,7 @@ class IterativeStratifiedKFold(BaseCrossValidator):  # type: ignore[misc]
         Y = Y.reshape(-1, 1) if Y.ndim == 1 else Y
         if X is not None and _row_count(X) != Y.shape[0]:
             raise DataError(f"expected as many rows in X as in y, but got {_row_count(X)} and {Y.shape[0]}")
-        parts = _folds(LabelIndex.from_labels(Y), self.n_splits, self.order, groups, self._seed())
+        parts = _folds(labels_to_spread(Y), self.n_splits, self.order, groups, self._seed())
         for fold in range(self.n_splits):
             yield np.flatnonzero(parts != fold), np.flatnonzero(parts == fold)
 
@@ -278,7 +279,10 @@ def _restricted(index: LabelIndex, rows: Array) -> LabelIndex:
 
 def _stratified_by(data: Any, groups: ArrayLike | None, keep_duplicates_together: bool) -> tuple[LabelIndex, Array | None]:
     """Return the label index and the group of each row (None: each on its own)."""
-    index = data.labels if isinstance(data, Dataset) else LabelIndex.from_labels(data if hasattr(data, "shape") else np.asarray(data))
+    if isinstance(data, Dataset):
+        index = labels_to_spread(data.Y, data.labels)
+    else:
+        index = labels_to_spread(data if hasattr(data, "shape") else np.asarray(data))
     together = None if groups is None else _numbered(groups, index.n)
     if keep_duplicates_together:
         if not isinstance(data, Dataset):

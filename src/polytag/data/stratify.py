@@ -5,9 +5,43 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from polytag.data.labels import LabelIndex
-from polytag.types import Array
+from polytag.types import Array, ArrayLike
+
+
+def labels_to_spread(Y: ArrayLike, index: LabelIndex | None = None) -> LabelIndex:
+    """Return what the parts should have their share of: the positives of each label, and the known negatives where those are scarcer.
+
+    With complete labels a part that has its share of rows and of positives has that of negatives too. With unknown labels (NaN) it need
+    not: a label that is partly unknown and has fewer known negatives than positives gets a column of its own for them, behind the labels.
+
+    Args:
+        Y: Labels (n, q): NumPy, SciPy sparse or torch.
+        index: Their index, if it is at hand.
+
+    Cost: that of the index, and O(n q) to look for unknown cells among floats in memory; labels in a mapped file are not searched.
+
+    Example:
+        >>> labels_to_spread(np.array([[1, 1], [1, 0], [0, 0], [np.nan, 0]])).counts
+        array([2, 1, 1])
+    """
+    index = LabelIndex.from_labels(Y) if index is None else index
+    Y = Y.detach().cpu().numpy() if hasattr(Y, "detach") else Y
+    values = Y.data if hasattr(Y, "tocsr") else Y
+    if isinstance(values, np.memmap) or not np.issubdtype(values.dtype, np.floating) or not np.isnan(values).any():
+        return index
+    matrix = sparse.csr_array(Y) if hasattr(Y, "tocsr") else Y
+    positive = sparse.csr_array(matrix == 1)
+    if hasattr(matrix, "indptr"):
+        unknown = sparse.csr_array((np.isnan(matrix.data), matrix.indices, matrix.indptr), matrix.shape)
+    else:
+        unknown = sparse.csr_array(np.isnan(matrix))
+    hidden = np.asarray(unknown.sum(axis=0)).ravel()
+    scarce = np.flatnonzero((hidden > 0) & (index.n - hidden - index.counts < index.counts))
+    known = 1 - (positive[:, scarce] + unknown[:, scarce]).toarray().astype(np.uint8)
+    return LabelIndex.from_labels(sparse.hstack([positive, sparse.csr_array(known)], format="csr"))
 
 
 @dataclass(frozen=True)
