@@ -20,6 +20,7 @@ SETTINGS: dict[str, Setting] = {
     "ml_decoder": Setting({"width": 32, "patch": 4, "dropout": 0.0}, Pace(lr=3e-3, steps=300, rows=64)),
     "query2label": Setting({"width": 32, "patch": 4, "dropout": 0.0}, Pace(lr=3e-3, steps=300, rows=64)),
     "hybrid": Setting({"patch": 2, "width": 32, "feed_forward": 32}, Pace(lr=3e-3)),
+    "role": Setting({"network_params": {"hidden": [64]}}),
     "rnn": Setting({"patch": 2, "width": 32, "states": 32, "dropout": 0.0}, Pace(capacity_lr=1e-2)),
     "image_encoder": Setting(
         {
