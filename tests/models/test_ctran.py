@@ -95,7 +95,7 @@ def test_padding_does_not_matter() -> None:
 
 
 def test_refuses_known_labels_that_are_none() -> None:
-    with pytest.raises(ValueError, match=r"\[0\.5):
+    with pytest.raises(ValueError, match=r"\[0\.5"):
         model().complete(some().x, torch.full((6, 5), 0.5))
     with pytest.raises(ValueError, match=r"\(6, 4\)"):
         model().complete(some().x, torch.zeros(6, 4))

@@ -1,4 +1,4 @@
-"""The transformers over labels as their papers write them: one instance at a time, only real tokens, all weights of attention spelled out."""
+"""The transformers over labels as their papers write them: one instance at a time, real tokens only, attention spelled out."""
 
 import torch
 from torch import Tensor
