@@ -86,7 +86,9 @@ def main() -> None:
     if options.rival:
         sys.path.insert(0, str(options.rival))
     print(
-        f"{'set':8} {'polytag s':>10} {'rival s':>9} {'faster':>8} {'posteriors: mean':>17} {'most':>9} {'same neighbours':>16} {'distances':>10}"
+        f"{'set':8} {'polytag s':>10} {'rival s':>9} {'faster':>8} {'posteriors: mean':>17} "
+        f"{'most':>9} {'same neighbours':>16} {'distances':>10}",
+        flush=True,
     )
     for name in options.files:
         data = read_arff(options.data / FILES[name])

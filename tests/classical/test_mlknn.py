@@ -56,8 +56,8 @@ def test_neighbours_are_exact(n: int, d: int, seed: int, different: int, small_b
         if small_blocks:
             patch.setattr(neighbours, "_BLOCK", 2 * n)
         for whole in (1, 8):  # eighths go through the second look, whole numbers do not
-            for kind, most in ((np.asarray, 2**25), (sparse.csr_array, 2**25), (sparse.csr_array, 0)):
-                patch.setattr(neighbours, "_DENSE", most)
+            for kind, often in ((np.asarray, 0.05), (sparse.csr_array, 0.05), (sparse.csr_array, 0.99), (sparse.csr_array, 2)):
+                patch.setattr(neighbours, "_OFTEN", often)  # sparse rows made dense; some columns; none
                 search = NeighbourSearch(kind(x * whole))
                 np.testing.assert_array_equal(search.of_training_rows(k), inside)
                 np.testing.assert_array_equal(search.of(kind(rows * whole), k), outside)
@@ -96,8 +96,9 @@ def test_parameters_that_make_no_sense() -> None:
 
 
 @pytest.mark.data
-def test_bibtex_sparse_and_dense_agree(monkeypatch, real_data) -> None:
+@pytest.mark.parametrize("often", [0.05, 2])
+def test_bibtex_sparse_and_dense_agree(monkeypatch, real_data, often: float) -> None:
     data = read_arff(real_data / "mulan" / "bibtex" / "bibtex.arff.gz").take(np.arange(800))
-    dense = MLkNN().fit(data.X[:600], data.Y[:600]).predict_proba(data.X[600:])
-    monkeypatch.setattr(neighbours, "_DENSE", 0)
+    dense = MLkNN().fit(data.X[:600].toarray(), data.Y[:600]).predict_proba(data.X[600:].toarray())
+    monkeypatch.setattr(neighbours, "_OFTEN", often)
     np.testing.assert_array_equal(MLkNN().fit(data.X[:600], data.Y[:600]).predict_proba(data.X[600:]), dense)

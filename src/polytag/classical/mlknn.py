@@ -35,9 +35,8 @@ class MLkNN(ClassicalClassifier):
     Raises:
         ParameterError: k is not in 1 to n - 1, or s is not positive.
 
-    Cost: O(n^2 d) multiplications in float32 to learn, O(n d) for each predicted row; memory O(n d + n q) and blocks of 16 MiB. Sparse
-        features up to 2^25 cells are made dense, larger ones are not. On yeast and bibtex far more than 10 times faster than
-        scikit-multilearn (``benchmarks/mlknn.py``).
+    Cost: O(n^2 d) multiplications in float32 to learn, O(n d) for each predicted row; of stored numbers only if X is sparse. Memory
+        O(n d + n q) and blocks of 16 MiB. More than 10 times faster than scikit-multilearn on yeast and bibtex (``benchmarks/mlknn.py``).
 
     Reference: Zhang and Zhou, "ML-KNN: a lazy learning approach to multi-label learning", Pattern Recognition 2007.
 

@@ -14,7 +14,8 @@ from scipy import sparse
 from polytag.types import Array
 
 _BLOCK = 2**22  # distances held at a time: 16 MiB in float32
-_DENSE = 2**25  # numbers up to which sparse rows are made dense (128 MiB in float32), because dense products are faster
+_DENSE = 2**25  # numbers of sparse rows that are made dense at most
+_OFTEN = 1 / 20  # share of stored numbers above which dense products are faster, of a whole matrix or of a column
 
 
 class NeighbourSearch:
@@ -23,8 +24,7 @@ class NeighbourSearch:
     Args:
         X: Finite features (n, d), dense or CSR.
 
-    Cost: O(m n d) multiplications in float32 for m rows (of stored numbers, in float64, if X is sparse and large); memory of blocks besides
-        a float32 copy of X.
+    Cost: O(m n d) multiplications in float32 for m rows; of stored numbers only if X is sparse. Memory of blocks besides a copy of X.
     """
 
     def __init__(self, X: Any) -> None:
@@ -122,20 +122,28 @@ class _DensePair:
 
 
 class _SparsePair:
-    """Two sparse sets of rows; products touch the stored numbers only, in float64."""
+    """Two sparse sets of rows; products touch the stored numbers only, except in the few columns that are stored often, which are dense."""
 
     def __init__(self, X: Any, rows: Any) -> None:
         self.X = sparse.csr_array(X, dtype=np.float64)
         self.rows = self.X if rows is X else sparse.csr_array(rows, dtype=np.float64)
-        self._transposed = sparse.csr_array(self.X.T)
-        self._x_norms, self._row_norms = _stored_norms(self.X), _stored_norms(self.rows)
-        self.whole = _small_whole_numbers(self.X) and _small_whole_numbers(self.rows)
+        self.whole = _small_whole_numbers(self.X) and (rows is X or _small_whole_numbers(self.rows))
+        dtype = np.float32 if self.whole else np.float64
+        self._x_norms, self._row_norms = _stored_norms(self.X).astype(dtype), _stored_norms(self.rows).astype(dtype)
+        counts = np.bincount(self.X.indices, minlength=self.X.shape[1])
+        order = np.argsort(-counts, kind="stable")
+        often = min(int((counts > _OFTEN * self.X.shape[0]).sum()), _DENSE // (self.X.shape[0] + self.rows.shape[0]))
+        self._x_dense, self._rows_dense = (m[:, order[:often]].toarray().astype(dtype) for m in (self.X, self.rows))
+        seldom = np.sort(order[often:])
+        self._x_seldom = sparse.csr_array(self.X[:, seldom].T, dtype=dtype)
+        self._rows_seldom = sparse.csr_array(self.rows[:, seldom], dtype=dtype)
         longest = max(int(np.diff(m.indptr).max(initial=0)) for m in (self.X, self.rows))
         self._slack = (longest + 16) * 2.0**-52
 
     def rough(self, block: Array) -> tuple[Array, Array | None]:
         """Return squared distances of a block of rows to all of X, and how wrong they can be."""
-        rough: Array = (self.rows[block] @ self._transposed).toarray()
+        rough: Array = (self._rows_seldom[block] @ self._x_seldom).toarray()
+        rough += self._rows_dense[block] @ self._x_dense.T
         rough *= -2
         rough += self._x_norms
         rough += self._row_norms[block, None]
@@ -152,10 +160,10 @@ _Pair = _DensePair | _SparsePair
 
 
 def _pair(X: Any, rows: Any) -> _Pair:
-    if not (sparse.issparse(X) or sparse.issparse(rows)):
-        return _DensePair(X, rows)
-    if (X.shape[0] + rows.shape[0]) * X.shape[1] > _DENSE:
-        return _SparsePair(X, rows)
+    if sparse.issparse(X) or sparse.issparse(rows):
+        stored, size = (sum(m.nnz if sparse.issparse(m) else m.size for m in (X, rows)), (X.shape[0] + rows.shape[0]) * X.shape[1])
+        if size > _DENSE or stored < _OFTEN * size:
+            return _SparsePair(X, rows)
     dense = X.toarray() if sparse.issparse(X) else X
     if rows is X:
         return _DensePair(dense, dense)
