@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from torch import nn
+
 from polytag.testing.models import Pace
 
 
@@ -23,11 +25,7 @@ SETTINGS: dict[str, Setting] = {
     "role": Setting({"network_params": {"hidden": [64]}}),
     "rnn": Setting({"patch": 2, "width": 32, "states": 32, "dropout": 0.0}, Pace(capacity_lr=1e-2)),
     "image_encoder": Setting(
-        {
-            "encoder": {"model_type": "vit", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
-                        "patch_size": 4, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
-            "dropout": 0.0,
-        },
+        {"encoder": nn.Sequential(nn.Conv2d(3, 16, 4, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d((1, 48)), nn.Flatten()), "dropout": 0.0}
     ),
     "small_cnn": Setting({"widths": (16, 32), "grid": 12, "dropout": 0.0}),
     "text_encoder": Setting(
