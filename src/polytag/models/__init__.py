@@ -7,6 +7,7 @@ from polytag.models.ctran import CTran
 from polytag.models.dela import DELA
 from polytag.models.hotvae import HOTVAE
 from polytag.models.hybrid import HybridCNNAttention
+from polytag.models.image_encoder import ImageEncoder
 from polytag.models.lamp import LaMP
 from polytag.models.linear import Linear
 from polytag.models.ml_decoder import MLDecoder
@@ -34,6 +35,7 @@ __all__ = [
     "XMLCNN",
     "CTran",
     "HybridCNNAttention",
+    "ImageEncoder",
     "LaMP",
     "Linear",
     "MLDecoder",
