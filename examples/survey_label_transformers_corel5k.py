@@ -4,7 +4,7 @@ Each picture is a bag of about eight key words (``form="active"``). The ablation
 have one: Query2Label without label self-attention, LaMP with "inveye"; ML-Decoder never has it. A tenth of the published training rows, the
 same for all seeds, chooses each network's epoch. Days on one core; for a quick look:
 
-    python examples/survey_label_transformers_corel5k.py --rows 100 --epochs 1 --seeds 1
+    python examples/survey_label_transformers_corel5k.py --rows 64 --epochs 1 --seeds 1 --width 32
 """
 
 import argparse
@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, help="of the networks; by default each one's own")
     parser.add_argument("--rows", type=int, help="use at most so many rows of each part")
+    parser.add_argument("--width", type=int, help="of the transformers; by default 256")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--out", type=Path, default=Path("survey-corel5k"))
     options = parser.parse_args()
@@ -43,7 +44,9 @@ def main() -> None:
     data = Dataset.join([train, test])
     split = with_valid(data, np.arange(train.n), np.arange(train.n, data.n), seed=0)
     parts = some_rows(Preparation(scale="none").prepare(data, split), options.rows)
-    rows = experiment(parts, {title: METHODS[title] for title in options.methods}, options.seeds, options.epochs)
+    smaller = {} if options.width is None else {"width": options.width}
+    methods = {title: (name, params and {**params, **smaller}) for title, (name, params) in METHODS.items() if title in options.methods}
+    rows = experiment(parts, methods, options.seeds, options.epochs)
     write(rows, options.out, "corel5k", f"Corel5k, published split, {options.seeds} seeds")
 
 
