@@ -107,6 +107,11 @@ class Table(torch.utils.data.Dataset[Batch]):
         return self.dataset.q
 
     @property
+    def has_unknown_labels(self) -> bool:
+        """Whether some label in memory is NaN; labels beside a mapped file are taken for known."""
+        return self._y_unknown
+
+    @property
     def targets(self) -> Any:
         """The labels as selectors want them: their index, or Y itself where some labels are unknown, which an index does not say."""
         return self.dataset.Y if self._y_unknown else self.labels

@@ -1,6 +1,8 @@
 """Deep multi-label models, usable in any PyTorch loop."""
 
 from polytag.models.base import MultiLabelModel, Objective, Preset
+from polytag.models.bpmll import BPMLL
+from polytag.models.c2ae import C2AE
 from polytag.models.clif import CLIF
 from polytag.models.cnn import CNN
 from polytag.models.ctran import CTran
@@ -23,6 +25,8 @@ from polytag.models.text_encoder import TextEncoder
 from polytag.models.xmlcnn import XMLCNN
 
 __all__ = [
+    "BPMLL",
+    "C2AE",
     "CLIF",
     "CNN",
     "DELA",
