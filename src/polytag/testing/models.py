@@ -110,7 +110,7 @@ def toy(n: int = 24, d: int = 6, q: int = 4, kind: str = "table") -> Table:
     x: Array = rng.uniform(size=(n, d)).astype(np.float32)
     y = (rng.random((n, q)) < np.linspace(0.7, 0.2, q)).astype(np.float32)
     if kind == "tokens":
-        x = np.sort((x * 9).astype(np.int32), axis=1)[:, ::-1]  # padding, 0, at the right
+        x = np.sort((x * 9).astype(np.int32), axis=1)[:, ::-1].copy()  # padding, 0, at the right
     elif kind == "images":
         x = (255 * rng.uniform(size=(n, 3, max(d, 16), max(d, 16)))).astype(np.uint8)
     x[0] = 0
