@@ -111,7 +111,7 @@ class TextEncoder(MultiLabelModel):
         self.shift = (SHIFT if isinstance(encoder, str) else 0) if shift is None else shift
         self.encoder = _encoder(encoder, d, vocabulary, download)
         self._check_tokens(d, vocabulary)
-        self.encoder.requires_grad_(not frozen)
+        self.encoder.requires_grad_(not frozen).train(not frozen)
         width = int(self.encoder.config.hidden_size)
         self.dropout = nn.Dropout(dropout)
         self.output: nn.Module = nn.Linear(width, q) if head == "linear" else LabelAttention(q, width)
