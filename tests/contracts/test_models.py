@@ -23,7 +23,7 @@ def test_contract(name, check):
 
 @pytest.mark.parametrize(("name", "preset"), PRESETS)
 def test_presets_build_and_train(name, preset):
-    subject = contract.Subject(registry.get("model", name), params={"preset": preset})
+    subject = contract.Subject(registry.get("model", name), params={**SETTINGS.get(name, Setting()).params, "preset": preset})
     for check in (contract.check_state, contract.check_degenerate_batches):
         check(subject)
 

@@ -11,14 +11,19 @@ if TYPE_CHECKING:
     from polytag.data.mapped import open_mapped, write_mapped
     from polytag.data.missing import drop_labels
     from polytag.data.prepare import PRESETS, Preparation, Prepared, PreparedSplit
+    from polytag.data.pretrained import PretrainedTokenizer
     from polytag.data.readers.arff import read_arff
     from polytag.data.readers.frame import read_table
+    from polytag.data.readers.images import read_images
     from polytag.data.readers.libsvm import read_libsvm
     from polytag.data.readers.mat import read_mat
+    from polytag.data.readers.texts import read_texts
     from polytag.data.scale import Scaler
     from polytag.data.splits import IterativeStratifiedKFold, Split, holdout, kfold
     from polytag.data.synthetic import make_multilabel
     from polytag.data.table import Table
+    from polytag.data.tfidf import TfidfFeatures
+    from polytag.data.tokenizer import Tokenizer
 
 _HOMES = {
     "Dataset": "polytag.data.dataset",
@@ -35,6 +40,11 @@ _HOMES = {
     "read_libsvm": "polytag.data.readers.libsvm",
     "read_mat": "polytag.data.readers.mat",
     "read_table": "polytag.data.readers.frame",
+    "read_texts": "polytag.data.readers.texts",
+    "read_images": "polytag.data.readers.images",
+    "PretrainedTokenizer": "polytag.data.pretrained",
+    "TfidfFeatures": "polytag.data.tfidf",
+    "Tokenizer": "polytag.data.tokenizer",
     "drop_labels": "polytag.data.missing",
     "holdout": "polytag.data.splits",
     "kfold": "polytag.data.splits",
@@ -54,9 +64,12 @@ __all__ = [
     "Preparation",
     "Prepared",
     "PreparedSplit",
+    "PretrainedTokenizer",
     "Scaler",
     "Split",
     "Table",
+    "TfidfFeatures",
+    "Tokenizer",
     "drop_labels",
     "holdout",
     "kfold",
@@ -64,8 +77,10 @@ __all__ = [
     "make_multilabel",
     "open_mapped",
     "read_arff",
+    "read_images",
     "read_libsvm",
     "read_mat",
     "read_table",
+    "read_texts",
     "write_mapped",
 ]

@@ -47,6 +47,8 @@ def _sparse_rows(X: Any) -> Any:
 
 def _plain(values: Array) -> Array:
     """Return the values with one kind of zero and one kind of NaN, so that equal numbers have equal bytes."""
+    if values.dtype.kind == "O":  # texts, whose array holds addresses
+        return np.frombuffer("\0".join(values.tolist()).encode(), np.uint8)
     if values.dtype.kind != "f":
         return np.ascontiguousarray(values)
     values = values + values.dtype.type(0)

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 
 from polytag.data.dataset import Dataset
+from polytag.data.pretrained import PretrainedTokenizer
 from polytag.data.scale import FILLS, SCALES, Scaler
 from polytag.data.splits import Split
 from polytag.data.tfidf import TfidfFeatures
@@ -252,7 +253,7 @@ class Prepared:
         labels, features = (np.asarray(state[name], dtype=np.int64) for name in ("labels", "features"))
         scaler = None if state["scaler"] is None else Scaler.from_dict(state["scaler"])
         words = dict(state.get("words") or {})
-        kinds = {kind.__name__: kind for kind in (Tokenizer, TfidfFeatures)}
+        kinds = {kind.__name__: kind for kind in (Tokenizer, TfidfFeatures, PretrainedTokenizer)}
         reader = kinds[words.pop("kind")].from_dict(words) if words else None
         return cls(Preparation(**state["preparation"]), labels, features, scaler, reader)
 

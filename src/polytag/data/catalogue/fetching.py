@@ -62,6 +62,11 @@ def _one(sheet: Entry, file: RemoteFile, offline: bool, download: Download) -> P
     if here is not None:
         return here
     target = cache_folder() / file.path
+    if not file.url:
+        raise FetchError(
+            f"the data set {sheet.name!r} needs {file.path}, which has no address of its own ({sheet.note}); its content comes from "
+            f"{sheet.source}. Keep the file below a folder named by POLYTAG_DATA, or as {target}"
+        )
     if offline:
         raise FetchError(
             f"the data set {sheet.name!r} needs {file.path}, which is not on this machine, and downloads are off. {by_hand(file, target)}"

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from polytag import registry
 from polytag.data.catalogue.fetching import fetch
-from polytag.data.catalogue.folders import locate
 from polytag.data.catalogue.listing import Entry, entry, names
 from polytag.data.dataset import Dataset
 from polytag.data.readers import read_arff, read_libsvm, read_mat, read_table
 from polytag.data.readers.images import read_images
 from polytag.data.readers.texts import read_texts
-from polytag.errors import FetchError, ParameterError, UnknownNameError
+from polytag.errors import ParameterError, UnknownNameError
 
 _PACKED = (".gz", ".xz", ".bz2")
 _TABLES = (".csv", ".tsv", ".parquet")
@@ -117,12 +116,6 @@ def _read(sheet: Entry, paths: dict[str, Path], part: str) -> Dataset:
 def _by_reader(sheet: Entry, part: str | None, image_size: tuple[int, int], offline: bool | None) -> Dataset:
     if part is not None and part not in sheet.parts:
         raise UnknownNameError(registry.unknown(f"part of {sheet.name!r}", part, list(sheet.parts)))
-    for file in sheet.files.values():
-        if not file.url and locate(file) is None:
-            raise FetchError(
-                f"the data set {sheet.name!r} needs {file.path}, which has no address of its own ({sheet.note}); its pictures come from "
-                f"{sheet.source}. Keep the file below a folder named by POLYTAG_DATA, or read pictures of your own with image_column=..."
-            )
     module, function = sheet.reader.split(":")
     options = {"size": image_size} if sheet.kind == "images" else {}
     data: Dataset = getattr(importlib.import_module(module), function)(fetch(sheet.name, offline=offline), part, **options)
