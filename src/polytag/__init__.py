@@ -7,7 +7,21 @@ from polytag._lazy import lazy
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from polytag import bench, data, errors, estimators, losses, metrics, models, registry, selectors, testing, thresholds, training
+    from polytag import (
+        bench,
+        classical,
+        data,
+        errors,
+        estimators,
+        losses,
+        metrics,
+        models,
+        registry,
+        selectors,
+        testing,
+        thresholds,
+        training,
+    )
     from polytag.data.catalogue import load_dataset, load_parts
     from polytag.data.dataset import Dataset
     from polytag.data.splits import IterativeStratifiedKFold
@@ -17,7 +31,7 @@ if TYPE_CHECKING:
     from polytag.types import Batch
 
 _HOMES = {
-    **{name: f".{name}" for name in ("bench", "data", "errors", "estimators", "losses", "metrics", "models", "registry", "selectors",
+    **{name: f".{name}" for name in ("bench", "classical", "data", "errors", "estimators", "losses", "metrics", "models", "registry", "selectors",
                                      "testing", "thresholds", "training")},
     "Batch": "polytag.types",
     "Dataset": "polytag.data.dataset",
@@ -40,6 +54,7 @@ __all__ = [
     "Trainer",
     "__version__",
     "bench",
+    "classical",
     "data",
     "errors",
     "estimators",
