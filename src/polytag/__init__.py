@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from polytag.types import Batch
 
 _HOMES = {
-    **{name: f".{name}" for name in ("bench", "classical", "data", "errors", "estimators", "losses", "metrics", "models", "registry", "selectors",
-                                     "testing", "thresholds", "training")},
+    **{name: f".{name}" for name in ("bench", "classical", "data", "errors", "estimators", "losses", "metrics", "models", "registry",
+                                     "selectors", "testing", "thresholds", "training")},
     "Batch": "polytag.types",
     "Dataset": "polytag.data.dataset",
     "DeepMultiLabelClassifier": "polytag.estimators",
