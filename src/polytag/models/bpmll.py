@@ -37,7 +37,7 @@ class BPMLL(MultiLabelModel):
         q: Number of labels; at least two, since one label cannot be ranked.
         hidden: Width of the hidden layer; ``None`` is a fifth of the features, at least 1.
         span: Features, which arrive in [0, 1], are stretched to [-span, span]; ``None`` takes them as they are.
-        loss: Replaces the ranking loss, on the logits; cross-entropy makes it the network that was later found to train better.
+        loss: Replaces the ranking loss, on the logits.
 
     Raises:
         ParameterError: A number makes no sense, or there is one label only.
@@ -48,7 +48,7 @@ class BPMLL(MultiLabelModel):
 
     Differs: batches of 32 rows instead of single ones, and a weight decay of 1e-5. Preset ``paper`` trains row by row, with a weight decay
         that takes 1e-5 of each weight at each update, as Mulan does; the paper adds 0.1 times the squared weights to the sum over all
-        rows, which is about as much at 1500 rows. Mulan's early stop never fires, so there is none. Preset ``adam``: Adam at 1e-3.
+        rows, which is as much at 1000 rows. Mulan's early stop never fires, so there is none. Preset ``adam``: Adam at 1e-3.
 
     Example:
         >>> model = BPMLL(10, 3)
