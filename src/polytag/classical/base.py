@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from polytag.classical.targets import Target, read_labels
+from polytag.data.targets import Target, read_target
 from polytag.errors import DataError, ParameterError
 from polytag.types import Array, ArrayLike
 
@@ -53,7 +53,7 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator, abc.ABC):  # type: ign
             ParameterError: A parameter makes no sense.
         """
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
-        labels, self._target = read_labels(Y)
+        labels, self._target = read_target(Y, complete=True)
         if labels.shape[0] != X.shape[0]:
             counts = f"{X.shape[0]} and {labels.shape[0]}"
             raise DataError(f"expected as many rows in X as in Y, but found input variables with inconsistent numbers of samples: {counts}")
@@ -75,7 +75,7 @@ class ClassicalClassifier(ClassifierMixin, BaseEstimator, abc.ABC):  # type: ign
     def predict_proba(self, X: ArrayLike) -> Array:
         """Return a score in [0, 1] for each label, shape (n, q); (n, 2) for a single label given as a vector."""
         scores = self._predictions(X)[0]
-        return np.stack([1 - scores[:, 0], scores[:, 0]], axis=1) if self._target.vector else scores
+        return np.stack([1 - scores[:, 0], scores[:, 0]], axis=1) if self._target.kind == "vector" else scores
 
     def predict(self, X: ArrayLike) -> Any:
         """Return the labels in the form that Y had in ``fit``: array, sparse matrix, data frame or vector."""

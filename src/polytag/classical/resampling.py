@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_array
 
-from polytag.classical.targets import binary
+from polytag.data.targets import complete_labels
 from polytag.errors import DataError
 from polytag.types import Array, ArrayLike
 
@@ -50,7 +50,7 @@ def read_rows(X: ArrayLike, Y: ArrayLike) -> tuple[Any, Array]:
     values = Y if sparse.issparse(Y) else np.asarray(Y)
     if values.ndim != 2:
         raise DataError(f"expected Y of shape (n, q), but got shape {values.shape}")
-    labels = binary(values if values.dtype != object else values.astype(np.float64))
+    labels = complete_labels(values if values.dtype != object else values.astype(np.float64))
     if len(labels) != X.shape[0]:
         raise DataError(f"expected as many rows in X as in Y, but got {X.shape[0]} and {len(labels)}")
     return X, labels

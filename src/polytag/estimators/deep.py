@@ -15,10 +15,10 @@ from polytag.data.dataset import Dataset
 from polytag.data.prepare import Preparation
 from polytag.data.splits import Split, holdout
 from polytag.data.table import Table
+from polytag.data.targets import read_target
 from polytag.errors import DataError, ParameterError
 from polytag.estimators import saving
 from polytag.estimators.inputs import Kind, read_rows
-from polytag.estimators.targets import read_target
 from polytag.losses import Loss
 from polytag.models.base import MultiLabelModel
 from polytag.thresholds import Threshold
@@ -141,7 +141,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             counts = f"{X.shape[0]} and {labels.shape[0]}"
             raise DataError(f"expected as many rows in X as in Y, but found input variables with inconsistent numbers of samples: {counts}")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        data = Dataset(X, labels, label_names=self._target.names or (), kind=kind)
+        data = Dataset(X, labels, label_names=self._target.names, kind=kind)
         rows, held_out = self._split(data, seed)
         train, valid = self._prepare(data, rows, held_out, model_class)
         params = dict(self.model_params or {})

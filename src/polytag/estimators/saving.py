@@ -9,12 +9,12 @@ import numpy as np
 from polytag import registry
 from polytag.data.prepare import Prepared
 from polytag.data.table import Table
+from polytag.data.targets import Target
 from polytag.errors import ParameterError, ResumeError
 from polytag.estimators.inputs import empty
-from polytag.estimators.targets import Target
 from polytag.training import Run, checkpoint
 
-_FORMAT = 2
+_FORMAT = 3
 """Number of the file's layout; a file with a higher one comes from a later version."""
 
 
@@ -29,10 +29,9 @@ def save(estimator: Any, path: Path) -> None:
             "params": {name: _plain(name, value) for name, value in estimator.get_params(deep=False).items()},
             "target": {
                 "kind": target.kind,
-                "names": target.names,
-                "classes": [values.tolist() for values in target.classes],
-                "dtypes": [values.dtype.str for values in target.classes],
                 "dtype": target.dtype.str,
+                "single": None if target.single is None else target.single.tolist(),
+                "columns": target.columns and [name if isinstance(name, str | int | float) else str(name) for name in target.columns],
             },
             "label_names": list(estimator.label_names_),
             "feature_names": [str(name) for name in getattr(estimator, "feature_names_in_", ())],
@@ -59,10 +58,10 @@ def load(cls: Any, path: Path) -> Any:
         )
     estimator = cls(**state["params"])
     target = state["target"]
-    classes = tuple(np.array(values, dtype=dtype) for values, dtype in zip(target["classes"], target["dtypes"]))
-    names = None if target["names"] is None else tuple(target["names"])
-    estimator._target = Target(target["kind"], names, classes, np.dtype(target["dtype"]))
-    estimator.classes_ = np.arange(len(classes)) if estimator._target.single is None else estimator._target.single
+    dtype, columns = np.dtype(target["dtype"]), target["columns"]
+    single = None if target["single"] is None else np.array(target["single"], dtype=dtype)
+    estimator._target = Target(target["kind"], dtype, single, None if columns is None else tuple(columns))
+    estimator.classes_ = np.arange(len(state["label_names"])) if single is None else single
     estimator.label_names_ = tuple(state["label_names"])
     estimator.n_features_in_ = state["n_features"]
     if state["feature_names"]:

@@ -1,7 +1,7 @@
-"""Complete labels in and out: what kind of Y came to ``fit`` is what ``predict`` returns."""
+"""Labels in and out: whatever kind of Y came to ``fit`` is what ``predict`` returns."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
@@ -11,53 +11,62 @@ from polytag.data.labels import LabelIndex
 from polytag.errors import DataError
 from polytag.types import Array
 
+Kind = Literal["array", "vector", "csr_array", "csr_matrix", "frame"]
+
 
 @dataclass(frozen=True)
 class Target:
     """What Y looked like.
 
     Attributes:
+        kind: NumPy matrix, NumPy vector (one label), SciPy sparse array or matrix, or a data frame.
         dtype: Type of its cells.
-        single: The two values of a single label, the absent one first; ``None`` if Y was a matrix of 0 and 1.
-        vector: Whether Y was a vector.
-        container: Class of a sparse Y, ``None`` for a dense one.
-        columns: Column names of a data frame, ``None`` otherwise.
+        single: The two values of a single label, the absent one first; ``None`` for several labels.
+        columns: Column names of a data frame as they came; ``None`` otherwise.
     """
 
+    kind: Kind
     dtype: np.dtype[Any]
     single: Array | None = None
-    vector: bool = False
-    container: type | None = None
     columns: tuple[Any, ...] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Label names, from the columns of a data frame; empty otherwise."""
+        return tuple(str(name) for name in self.columns or ())
 
     def restore(self, labels: Array) -> Any:
         """Return 0/1 labels (n, q) in the form that Y had."""
-        if self.container is not None:
-            return self.container(labels.astype(self.dtype))
+        if self.kind in ("csr_array", "csr_matrix"):
+            return getattr(sparse, self.kind)(labels.astype(self.dtype))
         values = labels.astype(self.dtype) if self.single is None else self.single[labels.astype(np.intp)]
-        if self.vector:
+        if self.kind == "vector":
             return values[:, 0]
-        if self.columns is not None:
+        if self.kind == "frame":
             import pandas as pd
 
-            return pd.DataFrame(values, columns=list(self.columns))
+            return pd.DataFrame(values, columns=list(self.columns or ()))
         return values
 
 
-def read_labels(Y: Any) -> tuple[Array, Target]:
-    """Return labels as a dense matrix of 0 and 1 (uint8), and what they looked like.
+def read_target(Y: Any, *, complete: bool = False) -> tuple[Any, Target]:
+    """Return labels as 0 and 1, and what they looked like.
 
     Args:
         Y: Shape (n, q) of 0 and 1 (dense, sparse or data frame), or (n,) or (n, 1) with two values of any type for a single label.
+        complete: Whether every label must be known. If so, labels are returned as dense uint8; otherwise as they came, sparse ones as a
+            CSR array, and unknown ones are NaN.
 
     Raises:
-        DataError: Y is not a set of binary labels, or some are unknown (NaN).
+        DataError: Y is not a set of binary labels, or a label is unknown and must not be.
     """
     if Y is None:
         raise DataError("requires y to be passed, but the target y is None")
     if sparse.issparse(Y):
-        kind = sparse.csr_array if isinstance(Y, sparse.sparray) else sparse.csr_matrix
-        return binary(Y), Target(Y.dtype, container=kind)
+        kind: Kind = "csr_array" if isinstance(Y, sparse.sparray) else "csr_matrix"
+        matrix = sparse.csr_array(Y)
+        single = np.array([0, 1], dtype=Y.dtype) if Y.shape[1] == 1 else None
+        return _checked(matrix, complete), Target(kind, matrix.dtype, single)
     columns = tuple(Y.columns) if hasattr(Y, "columns") else None
     values = np.asarray(Y)
     if values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1):
@@ -66,10 +75,10 @@ def read_labels(Y: Any) -> tuple[Array, Target]:
         raise DataError(f"expected Y of shape (n, q), but got shape {values.shape}")
     if values.dtype == object:
         values = values.astype(np.float64)
-    return binary(values), Target(values.dtype, columns=columns)
+    return _checked(values, complete), Target("array" if columns is None else "frame", values.dtype, columns=columns)
 
 
-def binary(Y: Any) -> Array:
+def complete_labels(Y: Any) -> Array:
     """Return a label matrix, dense or sparse, as dense uint8.
 
     Raises:
@@ -86,9 +95,18 @@ def binary(Y: Any) -> Array:
     return dense
 
 
+def _checked(labels: Any, complete: bool) -> Any:
+    """Return a label matrix that holds 0, 1 and, unless it must be complete, NaN."""
+    if complete:
+        return complete_labels(labels)
+    LabelIndex.from_labels(labels)
+    return labels
+
+
 def _single(values: Array, columns: tuple[Any, ...] | None) -> tuple[Array, Target]:
     """Read one label, whose two values may be of any type."""
     flat = values.reshape(-1)
+    kind: Kind = "vector" if values.ndim == 1 else "array" if columns is None else "frame"
     if flat.dtype.kind == "f" and not np.isfinite(flat).all():
         raise DataError("Input y contains NaN or infinity; for one label expected two values, all known")
     what = type_of_target(flat, input_name="y", raise_unknown=True)
@@ -101,4 +119,4 @@ def _single(values: Array, columns: tuple[Any, ...] | None) -> tuple[Array, Targ
             only = f"expected two values of the label, but got only {classes[0]!r}"
             raise DataError(f"Classifier can't train when only one class is present: {only}")
         coded, classes = flat.astype(np.intp), np.array([0, 1], dtype=flat.dtype)
-    return coded.reshape(-1, 1).astype(np.uint8), Target(classes.dtype, classes, values.ndim == 1, columns=columns)
+    return coded.reshape(-1, 1).astype(np.uint8), Target(kind, classes.dtype, classes, columns)
