@@ -12,12 +12,9 @@ from polytag.errors import ParameterError
 from polytag.losses import BCE, Loss, instance_mean, instance_weight
 from polytag.models.base import MultiLabelModel, Objective, Preset
 from polytag.models.settings import DELA_BY_DATA
-from polytag.nn import LabelwiseLinear, label_blocks, mlp_block
+from polytag.nn import LabelwiseLinear, clamp_logvar, label_blocks, mlp_block
 from polytag.registry import register
 from polytag.types import Batch
-
-_LOGVAR = 10.0
-"""Bound of the log variance: beyond it exp() overflows sooner or later."""
 
 
 @register("model", "dela")
@@ -112,7 +109,7 @@ class DELA(MultiLabelModel):
         uniform, noise = self._draw_noise(batch.x)
         with torch.autocast(batch.x.device.type, enabled=False):
             dtype = self.gates.dtype
-            mean, logvar = mean.to(dtype), logvar.to(dtype).clamp(-_LOGVAR, _LOGVAR)
+            mean, logvar = mean.to(dtype), clamp_logvar(logvar.to(dtype))
             gates = self._gate(uniform)
             disturbance = (logvar / 2).exp() * noise
             kl = _divergence(mean, logvar, gates, batch.weight)
