@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from polytag.errors import ParameterError
-from polytag.losses.base import Loss, at_least_float32
+from polytag.losses.base import Loss, known_labels
 from polytag.registry import register
 from polytag.types import Array
 
@@ -50,9 +50,7 @@ class BCE(Loss):
 
     def terms(self, logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"]) -> Float[Tensor, "b q"]:
         """Return the loss of each cell; 0 where the label is unknown."""
-        logits = at_least_float32(logits)
-        unknown = y.isnan()
-        y = y.to(logits.dtype).masked_fill(unknown, 0.0)
+        logits, y, unknown = known_labels(logits, y)
         if self.label_smoothing:
             y = y + self.label_smoothing * (1 - 2 * y)
         weight = None if self.pos_weight is None else self.pos_weight.to(logits)
