@@ -8,7 +8,7 @@ from polytag.losses.bce import BCE
 from polytag.losses.bpmll import PairwiseExponential
 from polytag.losses.cb import CB
 from polytag.losses.cb_ntr import CBNTR
-from polytag.losses.counts import expected_positives
+from polytag.losses.counts import expected_positives, log_odds
 from polytag.losses.db import DistributionBalanced
 from polytag.losses.epr import EPR, cardinality_penalty
 from polytag.losses.focal import Focal
@@ -44,6 +44,7 @@ __all__ = [
     "expected_positives",
     "instance_mean",
     "instance_weight",
+    "log_odds",
     "negative_log",
     "pairwise_exponential",
 ]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from polytag.errors import ParameterError
@@ -46,6 +46,18 @@ def known_rows(train: "Table") -> int | Array:
     if hasattr(Y, "indptr"):
         return np.asarray(train.n - np.bincount(Y.indices[unknown], minlength=train.q))
     return np.asarray(train.n - unknown.sum(axis=0))
+
+
+def log_odds(train: "Table") -> Float[Tensor, "q"]:
+    """Return the log-odds of each label among the rows in which it is known, with half a positive and half a negative added.
+
+    Example:
+        >>> from polytag.data import Dataset, Table
+        >>> log_odds(Table(Dataset(np.eye(3), np.array([[1, 0], [0, np.nan], [1, 1]]))))
+        tensor([0.5108, 0.0000])
+    """
+    count = positives(train)
+    return torch.as_tensor(np.log((count + 0.5) / (known_rows(train) - count + 0.5)), dtype=torch.float32)
 
 
 def count_tensor(name: str, counts: Counts, at_least: int = 0) -> Int[Tensor, "..."]:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, get_args
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from torch.nn import functional
 
 from polytag.data.table import Table
 from polytag.errors import ParameterError
-from polytag.losses import BCE, Loss
+from polytag.losses import BCE, Loss, log_odds
 from polytag.losses.base import at_least_float32
 from polytag.models.base import MultiLabelModel, Objective
 from polytag.nn.numeric import PiecewiseLinear, QuantileNormal, quantile_knots
@@ -124,7 +123,7 @@ class TabM(MultiLabelModel):
     @classmethod
     def context(cls, train: Table) -> dict[str, Any]:
         """Return the quantiles of the features and the log-odds of the labels."""
-        return {"knots": quantile_knots(train), "prior": _log_odds(train)}
+        return {"knots": quantile_knots(train), "prior": log_odds(train)}
 
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b q"]:
         """Return the logit of the probability averaged over the members."""
@@ -209,16 +208,6 @@ def averaged(members: Float[Tensor, "k b q"]) -> Float[Tensor, "b q"]:
     with torch.autocast(members.device.type, enabled=False):
         logits = at_least_float32(members)
         return functional.logsigmoid(logits).logsumexp(dim=0) - functional.logsigmoid(-logits).logsumexp(dim=0)
-
-
-def _log_odds(train: Table) -> Float[Tensor, "q"]:
-    """Return the log-odds of each label among its known cells, with half a positive and half a negative added."""
-    Y = train.dataset.Y
-    if hasattr(Y, "indptr"):
-        positive, known = np.asarray(Y.sum(axis=0)).ravel(), np.full(train.q, train.n)
-    else:
-        positive, known = np.nansum(Y, axis=0), (~np.isnan(Y)).sum(axis=0)
-    return torch.as_tensor(np.log((positive + 0.5) / (known - positive + 0.5)), dtype=torch.float32)
 
 
 def _spaced(knots: Float[Tensor, "d count"], count: int) -> Float[Tensor, "d edges"]:

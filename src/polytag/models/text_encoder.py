@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from polytag.data.pretrained import SHIFT, PretrainedTokenizer, pretrained
 from polytag.data.table import Table
 from polytag.errors import DataError, MissingExtraError, ParameterError
-from polytag.losses import BCE, Loss
-from polytag.models.base import MultiLabelModel, Objective
+from polytag.losses import BCE, Loss, log_odds
+from polytag.models.base import MultiLabelModel
 from polytag.models.settings import cosine_over
 from polytag.nn.label_attention import LabelAttention
 from polytag.registry import register
-from polytag.types import ArrayLike, Batch
+from polytag.types import ArrayLike
 
 
 @register("model", "text_encoder")
@@ -40,8 +40,7 @@ class TextEncoder(MultiLabelModel):
         dropout: Dropout before the head.
         lr_ratio: Learning rate of the encoder relative to the head; ``None``: 0.05 for a pretrained one, else 1.
         shift: What was added to the encoder's token numbers; ``None``: 2 for a name or folder, as ``PretrainedTokenizer`` does, else 0.
-        prior_bias: Start the outputs at the log-odds of each label in the training rows; unknown
-            labels count as absent.
+        prior_bias: Start the outputs at the log-odds of each label in the training rows.
         prior: These log-odds, shape (q,); ``from_data`` fills them in.
         download: Fetch an encoder that is not on this machine.
         loss: Replaces the binary cross-entropy.
@@ -122,8 +121,7 @@ class TextEncoder(MultiLabelModel):
     @classmethod
     def context(cls, train: Table) -> dict[str, Any]:
         """Return the number of token numbers and the log-odds of the labels."""
-        counts = torch.as_tensor(train.labels.counts, dtype=torch.float32).cpu()
-        return {"vocabulary": train.vocabulary, "prior": torch.logit((counts + 1) / (train.n + 2)).numpy()}
+        return {"vocabulary": train.vocabulary, "prior": log_odds(train)}
 
     @classmethod
     def tokenizer(cls, params: Mapping[str, Any]) -> PretrainedTokenizer | None:
@@ -162,11 +160,6 @@ class TextEncoder(MultiLabelModel):
         if isinstance(self.output, LabelAttention):
             return self.output(self.dropout(tokens), real)  # type: ignore[no-any-return]
         return self.output(self.dropout(self._pooled(tokens, real)))  # type: ignore[no-any-return]
-
-    def objective(self, batch: Batch) -> Objective:
-        """Return the loss of a batch."""
-        logits = self(batch.x)
-        return Objective(self.loss(logits, batch.y, batch.weight), logits)
 
     def param_groups(self, lr: float) -> list[dict[str, Any]]:
         """Return head and encoder, each at its learning rate; a frozen encoder is left out."""
