@@ -114,5 +114,5 @@ def test_refuses_what_it_cannot_use() -> None:
     with pytest.raises(KeyError, match="mlp"):
         ROLE(3, 2, network="mpl")
     pictures = Table(Dataset(np.zeros((2, 3, 16, 16), dtype=np.uint8), np.eye(2), kind="images"))
-    with pytest.raises(ValueError, match="another network"):
+    with pytest.raises(ValueError, match="models that read"):
         ROLE.from_data(pictures, network="linear")

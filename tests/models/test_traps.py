@@ -1,5 +1,7 @@
 """Every registered model at the edges: few labels and many, single rows, extreme features, extreme variances, labels that say nothing."""
 
+import inspect
+
 import pytest
 import torch
 from tests.contracts.settings import SETTINGS, Setting
@@ -9,8 +11,9 @@ from torch.utils._pytree import tree_leaves
 from polytag import registry
 from polytag.data.dataset import Dataset
 from polytag.data.table import Table
-from polytag.errors import ParameterError
-from polytag.testing.models import Subject, batch_of, logits_of, train
+from polytag.errors import DataError, ParameterError
+from polytag.losses import ASL
+from polytag.testing.models import Subject, batch_of, logits_of, toy, train
 
 NAMES = registry.names("model")
 NEED_TWO_LABELS = {"bpmll", "clif"}
@@ -141,3 +144,38 @@ def test_constant_labels_and_features_without_information(name):
     Y[:, 0], Y[:, 1] = 0, 1
     for flat in (changed(table, Y=Y), changed(table, X=0 * table.dataset.X, Y=Y)):
         step(make(flat), batch_of(flat))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_parameter_that_does_not_exist_is_named(name):
+    make = subject(name)
+    with pytest.raises(ParameterError, match=r"no parameter of \w+ called 'hiden'"):
+        make(make.toy(), hiden=3)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "loss" not in inspect.signature(registry.get("model", name)).parameters])
+def test_a_model_with_an_objective_of_its_own_takes_no_loss(name):
+    make = subject(name)
+    with pytest.raises(ParameterError, match=r"expected no loss for \w+, whose objective is its own, but got ASL; leave it out"):
+        make(make.toy(), loss=ASL())
+
+
+UNREADABLE = [
+    (name, kind)
+    for name in NAMES
+    for kind in ("table", "tokens", "images")
+    if kind not in (["table"] if name == "role" else registry.get("model", name).INPUTS)  # ROLE's network is a perceptron here
+]
+
+
+@pytest.mark.parametrize(("name", "kind"), UNREADABLE)
+def test_data_of_another_kind_are_refused_with_models_that_read_them(name, kind):
+    make = subject(name)
+    with pytest.raises(DataError, match=rf"reads .*but got {kind} of shape .*models that read {kind} are \w+"):
+        make(toy(kind=kind))
+
+
+def test_role_names_a_parameter_that_its_network_does_not_have():
+    make = subject("role", network_params={"hiden": [8]})
+    with pytest.raises(ParameterError, match="no parameter of MLP called 'hiden'"):
+        make(make.toy())

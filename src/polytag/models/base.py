@@ -1,16 +1,18 @@
 """What every deep multi-label model is: logits from x for prediction, an objective from x and y for training."""
 
 import abc
+import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from polytag.data.table import Table
-from polytag.errors import DataError, UnknownNameError
-from polytag.registry import unknown
+from polytag.errors import DataError, ParameterError, UnknownNameError
+from polytag.losses.base import Loss
+from polytag.registry import get, names, unknown
 from polytag.types import Batch
 
 
@@ -43,8 +45,9 @@ class Preset(NamedTuple):
 class MultiLabelModel(nn.Module, abc.ABC):
     """A network for multi-label classification.
 
-    A subclass takes ``(d, q, *, ...)`` and defines ``forward`` (prediction) and ``objective`` (training). One that needs to see the
-    training labels before it exists (a label graph, class counts) also defines ``context``.
+    A subclass takes ``(d, q, *, ...)`` and defines ``forward`` (prediction), and ``objective`` (training) unless that is nothing but a loss
+    of the logits, ``self.loss``. One that needs to see the training labels before it exists (a label graph, class counts) also defines
+    ``context``.
 
     Attributes:
         DEFAULTS: How its authors train it: arguments of ``Trainer`` and the batch size.
@@ -75,13 +78,11 @@ class MultiLabelModel(nn.Module, abc.ABC):
 
         Raises:
             UnknownNameError: There is no preset of that name.
+            ParameterError: The model has no such parameter, or none of that value.
             DataError: The model does not read this kind of data.
         """
-        if train.kind not in cls.INPUTS:
-            raise DataError(
-                f"{cls.__name__} reads {' or '.join(cls.INPUTS)}, but got {train.kind} of shape {train.shape} a row; choose a model for "
-                f"{train.kind}, or turn them into a table of features first"
-            )
+        cls.check_inputs(train)
+        cls.check_names(params)
         learnt = cls.context(train)
         chosen = {**learnt, **cls.preset_params(preset, train.d, train.q), **params}
         with torch.random.fork_rng(devices=[]):
@@ -89,6 +90,40 @@ class MultiLabelModel(nn.Module, abc.ABC):
             model = cls(train.d, train.q, **chosen).to(train.device)
         model.config = {name: chosen[name] for name, value in learnt.items() if _is_plain(value)}
         return model
+
+    @classmethod
+    def check_inputs(cls, train: Table) -> None:
+        """Refuse data of a kind that the model does not read.
+
+        Raises:
+            DataError: The message names models that do.
+        """
+        if train.kind not in cls.INPUTS:
+            others = [name for name in names("model") if train.kind in get("model", name).INPUTS]
+            or_else = "" if train.kind == "table" else ", or turn the rows into a table of features first"
+            raise DataError(
+                f"{cls.__name__} reads {' or '.join(cls.INPUTS)}, but got {train.kind} of shape {train.shape} a row; "
+                f"models that read {train.kind} are {', '.join(others)}{or_else}"
+            )
+
+    @classmethod
+    def check_names(cls, params: Mapping[str, Any]) -> None:
+        """Refuse parameters that the constructor does not have.
+
+        Raises:
+            ParameterError: The message names the nearest ones.
+        """
+        accepted = inspect.signature(cls).parameters
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
+            return
+        for name, value in params.items():
+            if name == "loss" and name not in accepted:
+                raise ParameterError(
+                    f"expected no loss for {cls.__name__}, whose objective is its own, but got {type(value).__name__}; leave it out, or "
+                    "take a model with a loss to choose, such as 'mlp'"
+                )
+            if name not in accepted:
+                raise ParameterError(unknown(f"parameter of {cls.__name__}", name, sorted(set(accepted) - {"d", "q"})))
 
     @classmethod
     def context(cls, train: Table) -> dict[str, Any]:
@@ -129,9 +164,10 @@ class MultiLabelModel(nn.Module, abc.ABC):
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b q"]:
         """Return the logits for prediction; never sees y, deterministic in evaluation mode."""
 
-    @abc.abstractmethod
     def objective(self, batch: Batch) -> Objective:
-        """Return the training loss of a batch; the only place where y is visible."""
+        """Return the training loss of a batch, the only place where y is visible; by default the loss ``self.loss`` of the logits."""
+        logits = self(batch.x)
+        return Objective(cast(Loss, self.loss)(logits, batch.y, batch.weight), logits)
 
     def param_groups(self, lr: float) -> list[dict[str, Any]]:
         """Return the optimiser's parameter groups; by default one with all parameters at ``lr``."""

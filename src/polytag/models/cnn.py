@@ -9,10 +9,9 @@ from torch.nn import functional
 
 from polytag.errors import ParameterError
 from polytag.losses import BCE, Loss
-from polytag.models.base import MultiLabelModel, Objective
+from polytag.models.base import MultiLabelModel
 from polytag.nn import BatchNorm
 from polytag.registry import register
-from polytag.types import Batch
 
 _CHANNELS, _LENGTH = 16, 64
 
@@ -87,11 +86,6 @@ class CNN(MultiLabelModel):
                 h = functional.max_pool1d(h, 2, ceil_mode=True)  # upwards, so that a table of one column keeps one place
         h = functional.adaptive_max_pool1d(h, 4)
         return self.output(self.head(h.flatten(1)))  # type: ignore[no-any-return]
-
-    def objective(self, batch: Batch) -> Objective:
-        """Return the loss of a batch."""
-        logits = self(batch.x)
-        return Objective(self.loss(logits, batch.y, batch.weight), logits)
 
 
 class _Block(nn.Module):

@@ -143,8 +143,8 @@ class CTran(MultiLabelModel):
         wrong = known[~((known == 0) | (known == 1) | known.isnan())]
         if known.shape != (len(x), len(self.labels)) or len(wrong):
             raise DataError(
-                f"expected known labels 0, 1 or NaN of shape {(len(x), len(self.labels))}, but got shape {tuple(known.shape)} and, among the "
-                f"values, {wrong[:3].tolist()}"
+                f"expected known labels 0, 1 or NaN of shape {(len(x), len(self.labels))}, but got shape {tuple(known.shape)} and, among "
+                f"the values, {wrong[:3].tolist()}"
             )
         return self._logits(*self.tokens(x), known)
 

@@ -11,11 +11,10 @@ from torch.nn import functional
 from polytag.data.table import Table
 from polytag.errors import ParameterError
 from polytag.losses import BCE, Loss
-from polytag.models.base import MultiLabelModel, Objective
+from polytag.models.base import MultiLabelModel
 from polytag.nn import BatchNorm, EncoderLayer, InputTokens, LabelDecoderLayer, LabelwiseLinear, token_context
 from polytag.nn.tokens import Form, Tokens
 from polytag.registry import register
-from polytag.types import Batch
 
 _SIDE = 7
 """A picture becomes a map of at most so many tokens a side."""
@@ -134,11 +133,6 @@ class HybridCNNAttention(MultiLabelModel):
             tokens = layer(tokens, real)
         labels = self.decoder(torch.zeros_like(self.queries), self.queries, tokens, real)
         return self.output(labels.transpose(0, 1)).T  # type: ignore[no-any-return]
-
-    def objective(self, batch: Batch) -> Objective:
-        """Return the loss of a batch."""
-        logits = self(batch.x)
-        return Objective(self.loss(logits, batch.y, batch.weight), logits)
 
 
 class _ConvBlock(nn.Module):

@@ -16,11 +16,10 @@ from polytag.data.pretrained import pretrained
 from polytag.data.table import Table
 from polytag.errors import DataError, FetchError, MissingExtraError, ParameterError
 from polytag.losses import BCE, Loss
-from polytag.models.base import MultiLabelModel, Objective
+from polytag.models.base import MultiLabelModel
 from polytag.models.settings import cosine_over
 from polytag.nn.label_attention import LabelAttention
 from polytag.registry import register
-from polytag.types import Batch
 
 IMAGENET: tuple[tuple[float, ...], tuple[float, ...]] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of the channels of ImageNet's pictures, which most pretrained encoders expect to be taken out."""
@@ -160,11 +159,6 @@ class ImageEncoder(MultiLabelModel):
             places = self.encode(x)
             return cast(Tensor, self.output(self.dropout(places), torch.ones_like(places[..., 0], dtype=torch.bool)))
         return cast(Tensor, self.output(self.dropout(self.features(x))))
-
-    def objective(self, batch: Batch) -> Objective:
-        """Return the loss of a batch."""
-        logits = self(batch.x)
-        return Objective(self.loss(logits, batch.y, batch.weight), logits)
 
     def param_groups(self, lr: float) -> list[dict[str, Any]]:
         """Return head and encoder, each at its learning rate; a frozen encoder is left out."""

@@ -7,9 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from polytag.losses import BCE, Loss
-from polytag.models.base import MultiLabelModel, Objective
+from polytag.models.base import MultiLabelModel
 from polytag.registry import register
-from polytag.types import Batch
 
 
 @register("model", "linear")
@@ -40,8 +39,3 @@ class Linear(MultiLabelModel):
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b q"]:
         """Return the logits."""
         return self.output(x)  # type: ignore[no-any-return]
-
-    def objective(self, batch: Batch) -> Objective:
-        """Return the loss of a batch."""
-        logits = self(batch.x)
-        return Objective(self.loss(logits, batch.y, batch.weight), logits)

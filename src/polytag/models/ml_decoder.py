@@ -12,12 +12,11 @@ from torch.nn import functional
 from polytag.data.table import Table
 from polytag.errors import ParameterError
 from polytag.losses import ASL, BCE, Loss
-from polytag.models.base import MultiLabelModel, Objective, Preset
+from polytag.models.base import MultiLabelModel, Preset
 from polytag.models.settings import LABEL_TRANSFORMERS, one_cycle_over
 from polytag.nn import AddNorm, Attention, FeedForward, InputTokens, token_context
 from polytag.nn.tokens import Form
 from polytag.registry import register
-from polytag.types import Batch
 
 
 @register("model", "ml_decoder")
@@ -142,11 +141,6 @@ class MLDecoder(MultiLabelModel):
         states = self.thought(states, self.feed_forward(states))
         logits = torch.einsum("bkw,kwg->bkg", states, self.weight).flatten(1)
         return logits[:, : len(self.bias)] + self.bias
-
-    def objective(self, batch: Batch) -> Objective:
-        """Return the loss of a batch."""
-        logits = self(batch.x)
-        return Objective(self.loss(logits, batch.y, batch.weight), logits)
 
     def param_groups(self, lr: float) -> list[dict[str, Any]]:
         """Return two groups, since biases and the scales of norms do not decay."""

@@ -7,10 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from polytag.losses import BCE, Loss
-from polytag.models.base import MultiLabelModel, Objective
+from polytag.models.base import MultiLabelModel
 from polytag.nn import linear, mlp_block
 from polytag.registry import register
-from polytag.types import Batch
 
 
 @register("model", "mlp")
@@ -62,8 +61,3 @@ class MLP(MultiLabelModel):
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b q"]:
         """Return the logits."""
         return self.output(self.hidden(x))  # type: ignore[no-any-return]
-
-    def objective(self, batch: Batch) -> Objective:
-        """Return the loss of a batch."""
-        logits = self(batch.x)
-        return Objective(self.loss(logits, batch.y, batch.weight), logits)

@@ -10,12 +10,11 @@ from torch import Tensor, nn
 from polytag.data.table import Table
 from polytag.errors import ParameterError
 from polytag.losses import ASL, BCE, Loss
-from polytag.models.base import MultiLabelModel, Objective, Preset
+from polytag.models.base import MultiLabelModel, Preset
 from polytag.models.settings import LABEL_TRANSFORMERS, one_cycle_over
 from polytag.nn import Attention, EncoderLayer, FeedForward, InputTokens, LabelDecoderLayer, LabelwiseLinear, token_context
 from polytag.nn.tokens import Form
 from polytag.registry import register
-from polytag.types import Batch
 
 
 @register("model", "query2label")
@@ -134,11 +133,6 @@ class Query2Label(MultiLabelModel):
             states = layer(states, queries, tokens, real)
         logits: Tensor = self.output(states.transpose(0, 1))
         return logits.T
-
-    def objective(self, batch: Batch) -> Objective:
-        """Return the loss of a batch."""
-        logits = self(batch.x)
-        return Objective(self.loss(logits, batch.y, batch.weight), logits)
 
     def _start(self) -> None:
         """Start the weights of the layers Xavier-uniform, as the authors do."""

@@ -12,11 +12,11 @@ from torch.nn import functional
 from polytag.data.table import Table
 from polytag.errors import ParameterError
 from polytag.losses import BCE, Loss
-from polytag.models.base import MultiLabelModel, Objective
+from polytag.models.base import MultiLabelModel
 from polytag.nn import InputTokens, LabelwiseLinear, by_length, label_blocks, token_context
 from polytag.nn.tokens import Form
 from polytag.registry import register
-from polytag.types import ArrayLike, Batch
+from polytag.types import ArrayLike
 
 
 @register("model", "rnn")
@@ -117,11 +117,6 @@ class RNN(MultiLabelModel):
     def forward(self, x: Tensor) -> Float[Tensor, "b q"]:
         """Return the logits."""
         return by_length(self._logits, *self.tokens(x))
-
-    def objective(self, batch: Batch) -> Objective:
-        """Return the loss of a batch."""
-        logits = self(batch.x)
-        return Objective(self.loss(logits, batch.y, batch.weight), logits)
 
     def _logits(self, words: Float[Tensor, "b t width"], real: Bool[Tensor, "b t"]) -> Float[Tensor, "b q"]:
         states = self.dropout(self._read(words, real))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from polytag import registry
 from polytag.data.table import Table
-from polytag.errors import DataError, ParameterError
+from polytag.errors import ParameterError
 from polytag.losses import BCE, cardinality_penalty, expected_positives, negative_log
 from polytag.losses.base import at_least_float32, known_labels
 from polytag.models.base import MultiLabelModel, Objective
@@ -100,10 +100,11 @@ class ROLE(MultiLabelModel):
 
         Raises:
             DataError: The network does not read this kind of data.
+            ParameterError: The network has no such parameter.
         """
         kind = registry.get("model", network)
-        if train.kind not in kind.INPUTS:
-            raise DataError(f"{kind.__name__} reads {' or '.join(kind.INPUTS)}, but got {train.kind}; choose another network")
+        kind.check_inputs(train)
+        kind.check_names(network_params or {})
         inner = {**kind.context(train), **dict(network_params or {})}
         return super().from_data(train, seed=seed, preset=preset, network=network, network_params=inner, **params)
 

@@ -10,10 +10,9 @@ from torch.nn import functional
 
 from polytag.errors import ParameterError
 from polytag.losses import BCE, Loss
-from polytag.models.base import MultiLabelModel, Objective
+from polytag.models.base import MultiLabelModel
 from polytag.nn import BatchNorm
 from polytag.registry import register
-from polytag.types import Batch
 
 
 @register("model", "small_cnn")
@@ -77,11 +76,6 @@ class SmallCNN(MultiLabelModel):
     def forward(self, x: Float[Tensor, "b d height width"]) -> Float[Tensor, "b q"]:
         """Return the logits."""
         return cast(Tensor, self.output(self.dropout(self.features(x))))
-
-    def objective(self, batch: Batch) -> Objective:
-        """Return the loss of a batch."""
-        logits = self(batch.x)
-        return Objective(self.loss(logits, batch.y, batch.weight), logits)
 
 
 class ConvBlock(nn.Module):

@@ -12,11 +12,11 @@ from torch.nn import functional
 from polytag.data.table import Table
 from polytag.errors import ParameterError
 from polytag.losses import BCE, Loss
-from polytag.models.base import MultiLabelModel, Objective
+from polytag.models.base import MultiLabelModel
 from polytag.nn import InputTokens, by_length, token_context
 from polytag.nn.tokens import Form
 from polytag.registry import register
-from polytag.types import ArrayLike, Batch
+from polytag.types import ArrayLike
 
 
 @register("model", "xmlcnn")
@@ -123,11 +123,6 @@ class XMLCNN(MultiLabelModel):
     def forward(self, x: Tensor) -> Float[Tensor, "b q"]:
         """Return the logits."""
         return self.output(self.dropout(self.features(x)))  # type: ignore[no-any-return]
-
-    def objective(self, batch: Batch) -> Objective:
-        """Return the loss of a batch."""
-        logits = self(batch.x)
-        return Objective(self.loss(logits, batch.y, batch.weight), logits)
 
     def _strongest(self, tokens: Float[Tensor, "b t width"], real: Bool[Tensor, "b t"]) -> Float[Tensor, "b k"]:
         """Return the strongest response of each filter in each part of a row."""
