@@ -179,3 +179,12 @@ def test_role_names_a_parameter_that_its_network_does_not_have():
     make = subject("role", network_params={"hiden": [8]})
     with pytest.raises(ParameterError, match="no parameter of MLP called 'hiden'"):
         make(make.toy())
+
+
+@pytest.mark.parametrize(("name", "widths"), [("mlp", "hidden"), ("tabm", "hidden"), ("mpvae", "widths"), ("small_cnn", "widths")])
+def test_a_single_layer_may_be_given_as_a_number(name, widths):
+    make = subject(name)
+    shapes = [{key: value.shape for key, value in make(make.toy(), **{widths: given}).state_dict().items()} for given in (8, [8])]
+    assert shapes[0] == shapes[1]
+    with pytest.raises(ParameterError, match=f"expected {widths} to be widths"):
+        make(make.toy(), **{widths: "8,8"})

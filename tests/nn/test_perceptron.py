@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from polytag.nn import BatchNorm, mlp_block
+from polytag.errors import ParameterError
+from polytag.nn import BatchNorm, layer_widths, mlp_block
 from polytag.nn.perceptron import Activation
 
 
@@ -46,3 +47,9 @@ def test_refuses_senseless_sizes(sizes: list[int]) -> None:
 def test_refuses_senseless_dropout() -> None:
     with pytest.raises(ValueError, match="dropout"):
         mlp_block([3, 4], dropout=1.0)
+
+
+@pytest.mark.parametrize("given", ["64", [64, 0], 2.5, None, [[3]]])
+def test_widths_that_are_none_are_refused(given: object) -> None:
+    with pytest.raises(ParameterError, match=r"expected hidden to be widths of layers.*but got"):
+        layer_widths("hidden", given)  # type: ignore[arg-type]

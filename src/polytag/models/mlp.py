@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from polytag.losses import BCE, Loss
 from polytag.models.base import MultiLabelModel
-from polytag.nn import linear, mlp_block
+from polytag.nn import layer_widths, linear, mlp_block
 from polytag.registry import register
 
 
@@ -21,10 +21,13 @@ class MLP(MultiLabelModel):
     Args:
         d: Number of features.
         q: Number of labels.
-        hidden: Widths of the hidden layers.
+        hidden: Widths of the hidden layers, or the width of a single one.
         dropout: Probability of dropping a hidden unit in training.
         batch_norm: Normalise each hidden unit over the batch.
         loss: What to minimise; ``None`` is binary cross-entropy.
+
+    Raises:
+        ParameterError: A number makes no sense.
 
     Cost: O(b (d h1 + h1 h2 + ... + h q)) a step.
 
@@ -48,14 +51,15 @@ class MLP(MultiLabelModel):
         d: int,
         q: int,
         *,
-        hidden: Sequence[int] = (512, 256),
+        hidden: int | Sequence[int] = (512, 256),
         dropout: float = 0.2,
         batch_norm: bool = True,
         loss: Loss | None = None,
     ) -> None:
         super().__init__()
-        self.hidden = mlp_block([d, *hidden], batch_norm=batch_norm, dropout=dropout) if len(hidden) else nn.Identity()
-        self.output = linear([d, *hidden][-1], q, "none")
+        widths = [d, *layer_widths("hidden", hidden)]
+        self.hidden = mlp_block(widths, batch_norm=batch_norm, dropout=dropout) if len(widths) > 1 else nn.Identity()
+        self.output = linear(widths[-1], q, "none")
         self.loss = BCE() if loss is None else loss
 
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b q"]:

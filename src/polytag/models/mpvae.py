@@ -15,7 +15,7 @@ from polytag.losses import instance_mean
 from polytag.models.base import MultiLabelModel, Objective, Preset
 from polytag.models.mpvae_settings import MPVAE_BY_DATA
 from polytag.models.settings import staircase
-from polytag.nn import clamp_logvar, gaussian_kl, label_blocks, log_normal_cdf, mlp_block, reparameterise
+from polytag.nn import clamp_logvar, gaussian_kl, label_blocks, layer_widths, log_normal_cdf, mlp_block, reparameterise
 from polytag.registry import register
 from polytag.types import Batch
 
@@ -63,7 +63,7 @@ class MPVAE(MultiLabelModel):
             same for all instances, so that a prediction is repeatable and does not depend on the rest of the batch.
         test_samples: Draws of w in that case.
         shared_decoder: Whether both branches decode by the same layers before their outputs.
-        widths: Widths of the feature encoder.
+        widths: Widths of the feature encoder, or the width of its single layer.
         factor_bound: R starts uniform within this bound; ``None`` is ``sqrt(6 / (q + rank))``.
 
     Raises:
@@ -129,7 +129,7 @@ class MPVAE(MultiLabelModel):
         monte_carlo: bool = False,
         test_samples: int = 10_000,
         shared_decoder: bool = True,
-        widths: Sequence[int] = (256, 512, 256),
+        widths: int | Sequence[int] = (256, 512, 256),
         factor_bound: float | None = None,
     ) -> None:
         super().__init__()
@@ -143,6 +143,7 @@ class MPVAE(MultiLabelModel):
         self.d, self.latent, self.samples, self.test_samples = d, latent, samples, test_samples
         self.nll_weight, self.rank_weight, self.kl_weight, self.l2 = nll_weight, rank_weight, kl_weight, l2
         self.shared_noise, self.smoothing, self.monte_carlo = shared_noise, smoothing, monte_carlo
+        widths = layer_widths("widths", widths)
         self.feature_encoder = mlp_block([d, *widths], dropout=dropout)
         self.feature_mean, self.feature_logvar = nn.Linear(widths[-1], latent), nn.Linear(widths[-1], latent)
         self.label_encoder = mlp_block([d + q, 512, 256], dropout=dropout)

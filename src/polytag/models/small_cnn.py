@@ -11,7 +11,7 @@ from torch.nn import functional
 from polytag.errors import ParameterError
 from polytag.losses import BCE, Loss
 from polytag.models.base import MultiLabelModel
-from polytag.nn import BatchNorm
+from polytag.nn import BatchNorm, layer_widths
 from polytag.registry import register
 
 
@@ -25,7 +25,7 @@ class SmallCNN(MultiLabelModel):
     Args:
         d: Number of channels.
         q: Number of labels.
-        widths: Channels of the blocks.
+        widths: Channels of the blocks, or of a single one.
         grid: Regions along each side; more than 1 lets the labels depend on where something is seen.
         dropout: Dropout before the output.
         loss: Replaces the binary cross-entropy.
@@ -53,14 +53,17 @@ class SmallCNN(MultiLabelModel):
         d: int,
         q: int,
         *,
-        widths: Sequence[int] = (32, 64, 128, 256),
+        widths: int | Sequence[int] = (32, 64, 128, 256),
         grid: int = 1,
         dropout: float = 0.2,
         loss: Loss | None = None,
     ) -> None:
         super().__init__()
-        if not len(widths) or min(*widths, grid, d) < 1 or not 0 <= dropout < 1:
-            raise ParameterError(f"expected widths, grid and d >= 1 and 0 <= dropout < 1, but got {widths=}, {grid=}, {d=}, {dropout=}")
+        widths = layer_widths("widths", widths)
+        if not widths or min(grid, d) < 1 or not 0 <= dropout < 1:
+            raise ParameterError(
+                f"expected at least one block, grid and d >= 1 and 0 <= dropout < 1, but got {widths=}, {grid=}, {d=}, {dropout=}"
+            )
         self.grid = grid
         self.blocks = nn.ModuleList(ConvBlock(before, after) for before, after in zip([d, *widths], widths))
         self.dropout = nn.Dropout(dropout)

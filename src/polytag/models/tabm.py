@@ -14,6 +14,7 @@ from polytag.errors import ParameterError
 from polytag.losses import BCE, Loss, log_odds
 from polytag.losses.base import at_least_float32
 from polytag.models.base import MultiLabelModel, Objective
+from polytag.nn import layer_widths
 from polytag.nn.numeric import PiecewiseLinear, QuantileNormal, quantile_knots
 from polytag.registry import register
 from polytag.types import Batch
@@ -35,7 +36,7 @@ class TabM(MultiLabelModel):
         d: Number of features.
         q: Number of labels.
         k: Number of members.
-        hidden: Widths of the hidden layers.
+        hidden: Widths of the hidden layers, or the width of a single one.
         dropout: Probability of dropping a hidden unit in training; each member drops its own.
         variant: ``"tabm"``; ``"tabm_mini"``: nothing but the first r and the outputs belongs to a member; ``"packed"``: members share
             nothing.
@@ -81,7 +82,7 @@ class TabM(MultiLabelModel):
         q: int,
         *,
         k: int = 16,
-        hidden: Sequence[int] = (256, 256),
+        hidden: int | Sequence[int] = (256, 256),
         dropout: float = 0.5,
         variant: Variant = "tabm",
         inputs: Inputs = "quantile",
@@ -92,10 +93,11 @@ class TabM(MultiLabelModel):
         loss: Loss | None = None,
     ) -> None:
         super().__init__()
-        if min(k, bins, *hidden, 1) < 1 or not len(hidden) or not 0 <= dropout < 1:
+        widths = layer_widths("hidden", hidden)
+        if min(k, bins) < 1 or not widths or not 0 <= dropout < 1:
             raise ParameterError(
-                "expected k >= 1, bins >= 1, at least one hidden layer, each at least 1 wide, and 0 <= dropout < 1, but got "
-                f"{k=}, {bins=}, hidden={list(hidden)}, {dropout=}"
+                "expected k >= 1, bins >= 1, at least one hidden layer and 0 <= dropout < 1, but got "
+                f"{k=}, {bins=}, hidden={widths}, {dropout=}"
             )
         if variant not in get_args(Variant) or inputs not in get_args(Inputs):
             raise ParameterError(
@@ -108,7 +110,7 @@ class TabM(MultiLabelModel):
         elif inputs == "piecewise":
             self.inputs = PiecewiseLinear(_spaced(knots, bins + 1))
         group = bins if inputs == "piecewise" else 1
-        sizes = [d * group, *hidden]
+        sizes = [d * group, *widths]
         self.hidden = nn.ModuleList(
             _MemberLinear(k, width, out, variant, first=n == 0, group=group) for n, (width, out) in enumerate(pairwise(sizes))
         )

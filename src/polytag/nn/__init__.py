@@ -5,7 +5,7 @@ from polytag.nn.flow import ConditionalFlow
 from polytag.nn.gaussian import LOGVAR, clamp_logvar, gaussian_kl, log_normal_cdf, reparameterise
 from polytag.nn.labelwise import LabelwiseLinear, label_blocks
 from polytag.nn.norm import BatchNorm, pooled_statistics
-from polytag.nn.perceptron import linear, mlp_block
+from polytag.nn.perceptron import layer_widths, linear, mlp_block
 from polytag.nn.tokens import ActiveTokens, FeatureTokens, InputTokens, PatchTokens, by_length, token_context
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "clamp_logvar",
     "gaussian_kl",
     "label_blocks",
+    "layer_widths",
     "linear",
     "log_normal_cdf",
     "mlp_block",

@@ -1,9 +1,10 @@
 """Stacks of fully connected layers, with the initial weights that the published models use."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Literal
 
+import numpy as np
 from torch import nn
 
 from polytag.errors import ParameterError
@@ -50,6 +51,26 @@ def mlp_block(
         if dropout > 0:
             layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers)
+
+
+def layer_widths(name: str, given: int | Sequence[int]) -> list[int]:
+    """Return the widths of a model's layers as a list; a single number is a single layer.
+
+    Args:
+        name: What the model calls them, for the message.
+        given: What the user wrote.
+
+    Raises:
+        ParameterError: They are not whole numbers, each at least 1.
+
+    Example:
+        >>> layer_widths("hidden", 64), layer_widths("hidden", (64, 32))
+        ([64], [64, 32])
+    """
+    widths = list(given) if isinstance(given, Iterable) else [given]
+    if not all(isinstance(width, (int, np.integer)) and width >= 1 for width in widths):
+        raise ParameterError(f"expected {name} to be widths of layers, whole numbers >= 1 such as [256, 128], but got {name}={given!r}")
+    return [int(width) for width in widths]
 
 
 def linear(width: int, out: int, activation: Activation, slope: float = SLOPE) -> nn.Linear:
