@@ -39,3 +39,18 @@ def test_other_packages_can_add_methods() -> None:
         assert registry.get("loss", "test_only") is TestOnly
     finally:
         del registry._METHODS["loss"]["test_only"]
+
+
+def test_keywords_go_up_to_the_base_class_where_the_rest_is_passed_on() -> None:
+    class Base:
+        def __init__(self, y: int, size: int = 1, *, seed: int = 0) -> None: ...
+
+    class Passes(Base):
+        def __init__(self, y: int, *, depth: int, **others: int) -> None: ...
+
+    class TakesAnything:
+        def __init__(self, **others: int) -> None: ...
+
+    assert registry.keywords(Base) == {"size", "seed"}
+    assert registry.keywords(Passes) == {"size", "seed", "depth"}
+    assert registry.keywords(TakesAnything) == registry.keywords(len) == set()

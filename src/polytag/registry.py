@@ -6,6 +6,7 @@ A method enters with one decorator, ``@register("selector", "adaptive")``. Other
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
@@ -57,6 +58,22 @@ def get(kind: str, name: str) -> Any:
 def names(kind: str) -> list[str]:
     """Return the names of all methods of a kind, in alphabetical order."""
     return sorted(_known(kind))
+
+
+def keywords(method: Any) -> set[str]:
+    """Return the keyword parameters that a class can be given; empty when it takes anything.
+
+    A constructor with ``**others`` passes them on to the one of its base class.
+    """
+    known: set[str] = set()
+    for kind in method.__mro__ if inspect.isclass(method) else ():
+        if "__init__" not in vars(kind):
+            continue
+        found = inspect.signature(vars(kind)["__init__"]).parameters.values()
+        known |= {p.name for p in found if p.kind is p.KEYWORD_ONLY or (p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty)}
+        if not any(p.kind is p.VAR_KEYWORD for p in found):
+            return known
+    return set()
 
 
 def unknown(what: str, name: str, known: list[str]) -> str:

@@ -1,7 +1,6 @@
 """What every deep multi-label model is: logits from x for prediction, an objective from x and y for training."""
 
 import abc
-import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Self, cast
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from polytag.data.table import Table
 from polytag.errors import DataError, ParameterError, UnknownNameError
 from polytag.losses.base import Loss
-from polytag.registry import get, names, unknown
+from polytag.registry import get, keywords, names, unknown
 from polytag.types import Batch
 
 
@@ -113,17 +112,15 @@ class MultiLabelModel(nn.Module, abc.ABC):
         Raises:
             ParameterError: The message names the nearest ones.
         """
-        accepted = inspect.signature(cls).parameters
-        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
-            return
+        known = keywords(cls)
         for name, value in params.items():
-            if name == "loss" and name not in accepted:
+            if known and name not in known and name == "loss":
                 raise ParameterError(
                     f"expected no loss for {cls.__name__}, whose objective is its own, but got {type(value).__name__}; leave it out, or "
                     "take a model with a loss to choose, such as 'mlp'"
                 )
-            if name not in accepted:
-                raise ParameterError(unknown(f"parameter of {cls.__name__}", name, sorted(set(accepted) - {"d", "q"})))
+            if known and name not in known:
+                raise ParameterError(unknown(f"parameter of {cls.__name__}", name, sorted(known)))
 
     @classmethod
     def context(cls, train: Table) -> dict[str, Any]:
