@@ -32,7 +32,8 @@ def feature_columns(path: Path, column: Any) -> tuple[Array, list[str]]:
         raise ReadError(
             path,
             None,
-            f"{column.name!r} to hold numbers or at most {MOST_CATEGORIES} categories (pass drop=[{column.name!r}] to leave it out)",
+            f"{column.name!r} to hold numbers or at most {MOST_CATEGORIES} categories (pass drop=[{column.name!r}] to leave it out, or "
+            f"text_column={column.name!r} to read it as text)",
             f"{len(categories)} different texts, such as {categories[0][:40]!r}",
         )
     codes, binary = number_codes(tuple(categories))
