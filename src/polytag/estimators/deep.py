@@ -30,7 +30,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     """A deep network for many labels, trained on batches of your choice, as a scikit-learn classifier.
 
     Args:
-        model: Name of a model (``polytag.registry.names("model")``).
+        model: Name of a model (``polytag.registry.names("model")``); its page says what it reads and what it costs.
         loss: Name of a loss, or a ``Loss``; ``None`` is the model's own.
         selector: Name of a batch selector.
         threshold: Probability above which a label is predicted; an array of shape (q,); or ``"f1"``, ``"label_f1"``, ``"cardinality"``
@@ -77,7 +77,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
 
     def __init__(
         self,
-        model: str = "mlp",
+        model: str = "tabm",
         *,
         loss: str | Loss | None = None,
         selector: str = "random",
