@@ -22,7 +22,7 @@ from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
 from polytag.classical import MLkNN
-from polytag.classical.neighbours import NeighbourSearch
+from polytag.data.neighbours import NeighbourSearch
 from polytag.data.readers import read_arff
 
 FILES = {"yeast": "mulan/yeast/yeast.arff.gz", "bibtex": "mulan/bibtex/bibtex.arff.gz"}

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from scipy import sparse
 from scipy.special import expit
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -154,8 +153,3 @@ def positive_scores(models: Sequence[Any], X: Any) -> Array:
         return np.asarray(expit(safe_sparse_dot(X, weights.T, dense_output=True) + bias), dtype=np.float64)
     answers = [m.predict_proba(X)[:, 1] if hasattr(m, "predict_proba") else m.predict(X) for m in models]
     return np.stack(answers, axis=1).astype(np.float64)
-
-
-def as_array(X: Any) -> Any:
-    """Return a sparse matrix as a CSR array, whose rows and products behave like those of NumPy; leave a dense one alone."""
-    return sparse.csr_array(X) if sparse.issparse(X) else X

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from polytag.classical.base import ClassicalClassifier, as_array
-from polytag.classical.neighbours import NeighbourSearch
+from polytag.classical.base import ClassicalClassifier
+from polytag.data.neighbours import NeighbourSearch
 from polytag.errors import ParameterError
 from polytag.registry import register
 from polytag.types import Array
@@ -63,7 +63,7 @@ class MLkNN(ClassicalClassifier):
 
     def _learn(self, X: Any, Y: Array, rng: np.random.Generator) -> None:
         (n, q), k, s = Y.shape, self.k, self.s
-        self._search, self._labels = NeighbourSearch(as_array(X)), Y
+        self._search, self._labels = NeighbourSearch(X), Y
         near = self._search.of_training_rows(k)
         seen, with_label = np.zeros(q * (k + 1), dtype=np.int64), np.zeros(q * (k + 1), dtype=np.int64)
         size = max(1, _BLOCK // q)
@@ -80,7 +80,7 @@ class MLkNN(ClassicalClassifier):
         self.posterior_ = yes / (yes + no)
 
     def _outcome(self, X: Any) -> tuple[Array, Array]:
-        near = self._search.of(as_array(X), self.k)
+        near = self._search.of(X, self.k)
         scores = np.empty((len(near), self._labels.shape[1]))
         size = max(1, _BLOCK // scores.shape[1])
         for start in range(0, len(near), size):

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import sparse
 
 from polytag.classical.base import generator
-from polytag.classical.neighbours import NeighbourSearch
 from polytag.classical.resampling import Resampled, Resampler, read_rows, with_new_rows
+from polytag.data.neighbours import NeighbourSearch
 from polytag.data.stats import minority_labels
 from polytag.errors import ParameterError
 from polytag.types import Array, ArrayLike

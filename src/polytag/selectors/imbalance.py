@@ -4,9 +4,9 @@ import numpy as np
 from jaxtyping import Float
 
 from polytag.data.labels import LabelIndex
+from polytag.data.neighbours import NeighbourSearch
 from polytag.data.stats import minority_labels
 from polytag.errors import DataError, ParameterError
-from polytag.selectors.neighbours import nearest_rows
 from polytag.selectors.targets import cells_of
 from polytag.types import Array, ArrayLike
 
@@ -29,7 +29,7 @@ def imbalance_weights(x: ArrayLike, y: ArrayLike | LabelIndex, neighbours: int =
         ParameterError: ``neighbours < 1``.
         DataError: x and y differ in rows, or x holds NaN.
 
-    Cost: O(r n d) in blocks for the r rows that have a minority label; memory O(n + positives) and blocks of 64 MiB.
+    Cost: O(r n d) in blocks for the r rows that have a minority label; memory O(n + positives) and blocks of 16 MiB.
 
     Reference: Zhou, Liu, Wang, Tsoumakas, "Adaptive batch selection for deep multi-label classification", arXiv 2403.18192, 2024, eq. 1-4.
 
@@ -53,7 +53,7 @@ def imbalance_weights(x: ArrayLike, y: ArrayLike | LabelIndex, neighbours: int =
     rows = np.unique(np.concatenate([index.rows_of(int(j)) for j in np.flatnonzero(minority)] or [np.empty(0, dtype=np.int64)]))
     if k < 1 or not len(rows):
         return np.ones(index.n)
-    around = nearest_rows(x, rows, k)
+    around = NeighbourSearch(x).of_training_rows(k, rows)
     at, columns = cells_of(index, rows)
     kept = minority[columns]
     at, columns = at[kept], columns[kept]

@@ -6,9 +6,9 @@ from typing import Literal
 import numpy as np
 
 from polytag.data.labels import LabelIndex
+from polytag.data.neighbours import NeighbourSearch
 from polytag.errors import ParameterError
 from polytag.selectors.base import choice
-from polytag.selectors.neighbours import nearest_rows
 from polytag.selectors.targets import cells_of
 from polytag.types import Array, ArrayLike
 
@@ -87,8 +87,9 @@ def labels_around(index: LabelIndex, x: ArrayLike, neighbours: int) -> tuple[Arr
     Cost: O(n^2 d) for the neighbours, in blocks; memory O(n neighbours + ones of Z).
     """
     parts, counts = [], []
+    search = NeighbourSearch(x) if neighbours else None
     for rows in np.array_split(np.arange(index.n), 1 + index.n // 2**16):
-        near = nearest_rows(x, rows, neighbours) if neighbours else np.empty((len(rows), 0), dtype=np.int64)
+        near = search.of_training_rows(neighbours, rows) if search else np.empty((len(rows), 0), dtype=np.int64)
         group = np.column_stack([rows, near])
         place, columns = cells_of(index, group.ravel())
         cells = np.unique(place // group.shape[1] * index.q + columns)

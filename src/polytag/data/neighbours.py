@@ -1,4 +1,4 @@
-"""The nearest training rows of some rows, exactly: a fast rough search finds all candidates, their distances are then computed with care.
+"""The nearest rows of some rows, exactly: a fast rough search finds all candidates, their distances are then computed with care.
 
 Squared distances of a block come from one matrix product in float32, ``|a|^2 + |b|^2 - 2 a.b``, whose rounding error is bounded. Every
 row that may be among the nearest within this bound is a candidate, and the distances of candidates are computed again in float64 as sums
@@ -9,9 +9,9 @@ numbers (bags of words) need no second look: their products are exact.
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
-from polytag.types import Array
+from polytag.errors import DataError
+from polytag.types import Array, ArrayLike
 
 _BLOCK = 2**22  # distances held at a time: 16 MiB in float32
 _DENSE = 2**25  # numbers of sparse rows that are made dense at most
@@ -22,33 +22,58 @@ class NeighbourSearch:
     """Search among the rows of X, by Euclidean distance; of equally near rows the one with the lower number comes first.
 
     Args:
-        X: Finite features (n, d), dense or CSR.
+        X: Features (n, ...): NumPy, torch, or SciPy sparse; a large sparse X is never made dense.
 
-    Cost: O(m n d) multiplications in float32 for m rows; of stored numbers only if X is sparse. Memory of blocks besides a copy of X.
+    Raises:
+        DataError: A feature is NaN or infinite.
+
+    Cost: O(m n d) multiplications in float32 for m rows; of stored numbers only if X is sparse. Memory of blocks (16 MiB) besides a copy
+        of X.
+
+    Example:
+        >>> search = NeighbourSearch(np.array([[0.0], [1.0], [2.0], [1.0]]))
+        >>> search.of_training_rows(2)
+        array([[1, 3],
+               [3, 0],
+               [1, 3],
+               [1, 0]])
+        >>> search.of(np.array([[1.0]]), 2)
+        array([[1, 3]])
     """
 
-    def __init__(self, X: Any) -> None:
-        self.X = X
-        self.n, self.d = X.shape
+    def __init__(self, X: ArrayLike) -> None:
+        self.X = _features(X)
+        self.n = int(self.X.shape[0])
 
-    def of_training_rows(self, k: int) -> Array:
-        """Return the k nearest other rows of each row; a row is never its own neighbour, while rows equal to it are. Shape (n, k)."""
-        return self._search(self.X, k, leave_out=True)
+    def of_training_rows(self, k: int, rows: Array | None = None) -> Array:
+        """Return the k nearest other rows of each row; a row is never its own neighbour, while rows equal to it are.
 
-    def of(self, rows: Any, k: int) -> Array:
-        """Return the k nearest training rows of each given row. Shape (m, k)."""
-        return self._search(rows, k, leave_out=False)
+        Args:
+            k: How many; at most n - 1.
+            rows: Numbers of the rows whose neighbours are wanted, shape (m,); ``None``: of all.
 
-    def _search(self, rows: Any, k: int, leave_out: bool) -> Array:
+        Returns:
+            Row numbers (m, k), int64, the nearest first.
+        """
+        return self._search(self.X, np.arange(self.n) if rows is None else np.asarray(rows), k, leave_out=True)
+
+    def of(self, rows: ArrayLike, k: int) -> Array:
+        """Return the k nearest rows of X, at most n, of each given row (m, ...). Shape (m, k)."""
+        rows = _features(rows)
+        return self._search(rows, np.arange(rows.shape[0]), k, leave_out=False)
+
+    def _search(self, rows: Any, wanted: Array, k: int, leave_out: bool) -> Array:
+        found = np.empty((len(wanted), k), dtype=np.int64)
+        if not found.size:
+            return found
         pair = _pair(self.X, rows)
-        found = np.empty((rows.shape[0], k), dtype=np.int64)
-        size = max(1, _BLOCK // self.n)
+        size = max(1, _BLOCK // max(self.n, 1))
         for start in range(0, len(found), size):
-            block = np.arange(start, min(start + size, len(found)))
+            block = wanted[start : start + size]
             rough, bound = pair.rough(block)
             if leave_out:
                 rough[np.arange(len(block)), block] = np.inf
-            found[block] = _nearest(pair, block, rough, bound, k)
+            found[start : start + size] = _nearest(pair, block, rough, bound, k)
         return found
 
 
@@ -91,13 +116,13 @@ class _DensePair:
         self.X, self.rows = X, rows
         self.whole = _small_whole_numbers(X) and (rows is X or _small_whole_numbers(rows))
         if self.whole:
-            self._x = X.astype(np.float32)
-            self._rows = self._x if rows is X else rows.astype(np.float32)
+            self._x = X.astype(np.float32, copy=False)
+            self._rows = self._x if rows is X else rows.astype(np.float32, copy=False)
         else:
             centre = X.mean(axis=0, dtype=np.float64)
-            largest = max(float(np.abs(X - centre).max()), float(np.abs(rows - centre).max()))
-            self._x = ((X - centre) / (largest or 1.0)).astype(np.float32)
-            self._rows = self._x if rows is X else ((rows - centre) / (largest or 1.0)).astype(np.float32)
+            largest = max(_farthest(matrix, centre) for matrix in ((X,) if rows is X else (X, rows))) or 1.0
+            self._x = _moved(X, centre, largest)
+            self._rows = self._x if rows is X else _moved(rows, centre, largest)
         self._x_norms, self._row_norms = _squared_norms(self._x), _squared_norms(self._rows)
 
     def rough(self, block: Array) -> tuple[Array, Array | None]:
@@ -113,7 +138,7 @@ class _DensePair:
 
     def exact(self, left: Array, right: Array) -> Array:
         """Return squared distances of pairs (row, row of X) in float64."""
-        size = max(1, 2**20 // self.X.shape[1])
+        size = max(1, 2**20 // max(self.X.shape[1], 1))
         parts = [
             _squared_norms(np.subtract(self.rows[left[s : s + size]], self.X[right[s : s + size]], dtype=np.float64))
             for s in range(0, len(left), size)
@@ -125,6 +150,8 @@ class _SparsePair:
     """Two sparse sets of rows; products touch the stored numbers only, except in the few columns that are stored often, which are dense."""
 
     def __init__(self, X: Any, rows: Any) -> None:
+        from scipy import sparse
+
         self.X = sparse.csr_array(X, dtype=np.float64)
         self.rows = self.X if rows is X else sparse.csr_array(rows, dtype=np.float64)
         self.whole = _small_whole_numbers(self.X) and (rows is X or _small_whole_numbers(self.rows))
@@ -159,23 +186,58 @@ class _SparsePair:
 _Pair = _DensePair | _SparsePair
 
 
+def _features(X: ArrayLike) -> Any:
+    """Return finite features as a matrix: an array, or CSR if sparse."""
+    if _is_sparse(X):
+        matrix = X.tocsr()
+        values = matrix.data
+    else:
+        values = X.detach().cpu().numpy() if hasattr(X, "detach") else np.asarray(X)
+        matrix = values if values.ndim == 2 else values.reshape(len(values), -1)
+    if not np.isfinite(values).all():
+        raise DataError("expected finite features to look for neighbours in, but some are NaN or infinite; fill them in first")
+    return matrix
+
+
 def _pair(X: Any, rows: Any) -> _Pair:
-    if sparse.issparse(X) or sparse.issparse(rows):
-        stored, size = (sum(m.nnz if sparse.issparse(m) else m.size for m in (X, rows)), (X.shape[0] + rows.shape[0]) * X.shape[1])
+    """Return X and the rows side by side: as sparse matrices if one is, and is large or mostly zeros."""
+    if _is_sparse(X) or _is_sparse(rows):
+        stored, size = (sum(m.nnz if _is_sparse(m) else m.size for m in (X, rows)), (X.shape[0] + rows.shape[0]) * X.shape[1])
         if size > _DENSE or stored < _OFTEN * size:
             return _SparsePair(X, rows)
-    dense = X.toarray() if sparse.issparse(X) else X
+    dense = X.toarray() if _is_sparse(X) else X
     if rows is X:
         return _DensePair(dense, dense)
-    return _DensePair(dense, rows.toarray() if sparse.issparse(rows) else rows)
+    return _DensePair(dense, rows.toarray() if _is_sparse(rows) else rows)
+
+
+def _is_sparse(X: Any) -> bool:
+    return hasattr(X, "tocsr")
+
+
+def _farthest(rows: Array, centre: Array) -> float:
+    """Return how far, at most, a number lies from the centre of its column."""
+    high, low = rows.max(axis=0) - centre, centre - rows.min(axis=0)
+    return float(max(high.max(), low.max()))
+
+
+def _moved(rows: Array, centre: Array, scale: float) -> Array:
+    """Return ``(rows - centre) / scale`` in float32, computed in float64 block by block."""
+    moved = np.empty(rows.shape, dtype=np.float32)
+    size = max(1, _BLOCK // max(rows.shape[1], 1))
+    for start in range(0, len(rows), size):
+        moved[start : start + size] = np.subtract(rows[start : start + size], centre, dtype=np.float64) / scale
+    return moved
 
 
 def _small_whole_numbers(X: Any) -> bool:
     """Say whether squared distances are whole numbers that float32 holds exactly: at most 2^24."""
-    values = X.data if sparse.issparse(X) else X
-    if not values.size or float(np.abs(values).max()) > 2**11 or not bool((values == np.rint(values)).all()):
-        return not values.size
-    norms = _stored_norms(X) if sparse.issparse(X) else _squared_norms(X)
+    values = X.data if _is_sparse(X) else X
+    if not values.size:
+        return True
+    if float(values.max()) > 2**11 or float(values.min()) < -(2**11) or not bool((values == np.rint(values)).all()):
+        return False
+    norms = _stored_norms(X) if _is_sparse(X) else _squared_norms(X)
     return bool(4 * float(norms.max()) < 2**24)
 
 
