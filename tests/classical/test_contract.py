@@ -53,8 +53,14 @@ def not_meant(estimator) -> dict[str, str]:
     return {strictly_between: VOTES} if isinstance(estimator, RAkEL) and not estimator.soft else {}
 
 
-@parametrize_with_checks(list(METHODS.values()), expected_failed_checks=not_meant)
+@parametrize_with_checks([METHODS[name] for name in registry.names("classical")], expected_failed_checks=not_meant)
 def test_scikit_learn_checks(estimator, check) -> None:
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([METHODS["rakel-d"]], expected_failed_checks=not_meant)
+def test_scikit_learn_checks_of_other_settings(estimator, check) -> None:
     check(estimator)
 
 
