@@ -47,6 +47,13 @@ def test_a_classical_model_can_have_thresholds_of_its_own() -> None:
     assert plain.metrics["macro_f1"] != cut.metrics["macro_f1"]
 
 
+def test_a_deep_model_with_a_threshold_of_its_own_decides_by_it() -> None:
+    data, _ = make_multilabel(150, 6, 4, cardinality=1.5, seed=3)
+    own, cut = (run_cell(data, Method(model="bpmll", threshold=threshold), PROTOCOL, 0, 0) for threshold in (0.5, 0.5001))
+    assert own.metrics["macro_auc"] == cut.metrics["macro_auc"]
+    assert own.metrics["micro_f1"] != cut.metrics["micro_f1"]
+
+
 def test_classical_models_are_crossed_with_no_selector_and_no_loss() -> None:
     grid = Experiment.grid(["digits-scenes"], ["linear", "mlknn(k=5)", "br"], ["random", "adaptive"], losses=["bce", "focal"])
     named = [(method.backbone, method.strategy) for method in grid.methods]
@@ -58,6 +65,8 @@ def test_classical_models_are_crossed_with_no_selector_and_no_loss() -> None:
         ("mlknn(k=5)", "none"),
         ("br", "none"),
     ]
+    with pytest.raises(ParameterError, match="loss"):
+        Experiment.grid(["digits-scenes"], ["br"], ["random"], losses=["focal"])
     with pytest.raises(ParameterError, match="expected no loss for the classical model 'br'"):
         Method(model="br", loss="bce")
     with pytest.raises(ParameterError, match="expected a batch selector for the deep model"):

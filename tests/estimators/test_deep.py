@@ -136,7 +136,9 @@ TEXTS = ["red wine and cheese", "green tea", "red tea and milk", "white wine", "
 def test_texts_are_read_by_any_model(tmp_path: Path, model: str) -> None:
     texts = TEXTS * 12
     Y = np.array([[word in text for word in ("tea", "wine", "milk")] for text in texts], dtype=int)
-    fitted = quick(model=model, epochs=30, validation_fraction=0.1, text={"max_words": 50}, selector="adaptive").fit(texts, Y)
+    fitted = quick(
+        model=model, epochs=60, lr=0.02, batch_size=16, validation_fraction=0.1, text={"max_words": 50}, selector="adaptive"
+    ).fit(texts, Y)
     assert metrics.macro_auc(Y, fitted.predict_proba(texts)) > 0.9
     fitted.save(tmp_path / "texts")
     loaded = DeepMultiLabelClassifier.load(tmp_path / "texts")
@@ -159,6 +161,11 @@ def test_pictures_go_to_models_that_read_them(tmp_path: Path) -> None:
     np.testing.assert_array_equal(DeepMultiLabelClassifier.load(tmp_path / "pictures").predict(X), fitted.predict(X))
     with pytest.raises(DataError, match="expected pictures of shape"):
         fitted.predict(X[:, :, :20])
+    np.testing.assert_array_equal(fitted.predict(X.astype(np.int64)), fitted.predict(X))
+    with pytest.raises(DataError, match="from 0 to 255"):
+        fitted.predict(X.astype(np.int64) + 100)
+    with pytest.raises(DataError, match="whose last axis looks like the channels"):
+        quick(model="small_cnn").fit(X.transpose(0, 2, 3, 1), Y)
     with pytest.raises(DataError, match="MLP reads table, but got images"):
         quick(model="mlp").fit(X, Y)
 
@@ -171,6 +178,8 @@ def test_a_model_is_trained_as_its_authors_do_unless_told_otherwise() -> None:
     assert (asked.lr, asked.weight_decay, asked.clip_norm, asked.patience, asked.monitor) == (0.3, 0.0, 5.0, np.inf, "loss")
     with pytest.raises(ParameterError, match="lr"):
         quick(lr=-1.0).fit(X, Y)
+    with pytest.raises(ParameterError, match="parameter of selector 'adaptive' called 'presure'; did you mean 'pressure'"):
+        quick(selector="adaptive", selector_params={"presure": 3}).fit(X, Y)
 
 
 def test_what_cannot_be_saved_or_loaded_is_said(tmp_path: Path) -> None:

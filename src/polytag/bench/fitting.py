@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, runtime_checkable
+from typing import Protocol as TypingProtocol
 
 import numpy as np
+from torch import Tensor
 
 from polytag import registry
 from polytag.bench.method import Method, parameters
@@ -35,6 +37,17 @@ class Fitted(NamedTuple):
     run: Run
     setup: float
     training: dict[str, Any]
+
+
+@runtime_checkable
+class Decides(TypingProtocol):
+    """A model with a threshold of its own, learnt after its weights."""
+
+    def fit_threshold(self, table: Table) -> None:
+        """Learn the threshold on training rows."""
+
+    def decide(self, x: Tensor) -> Tensor:
+        """Return the labels, 0 or 1."""
 
 
 class Seeds(NamedTuple):
@@ -70,7 +83,20 @@ def fit_deep(
     def proba(data: Dataset) -> Array:
         return np.asarray(predict(model, Table(data, device), precision=protocol.precision).double().sigmoid().numpy())
 
-    return Fitted(proba, None, run, setup, {name: getattr(trainer, name) for name in ("lr", "weight_decay", "warmup_epochs")})
+    training = {name: getattr(trainer, name) for name in ("lr", "weight_decay", "warmup_epochs")}
+    return Fitted(proba, _own_decisions(model, train), run, setup, training)
+
+
+def _own_decisions(model: Any, train: Table) -> Callable[[Dataset], Array] | None:
+    """Let a model that has a threshold of its own learn it; return how it decides, or ``None``."""
+    if not isinstance(model, Decides):
+        return None
+    model.fit_threshold(train)
+
+    def labels(data: Dataset) -> Array:
+        return np.concatenate([model.decide(batch.x).cpu().numpy() for batch in Table(data, train.device).blocks(1024)])
+
+    return labels
 
 
 def fit_classical(method: Method, parts: PreparedSplit, seeds: Seeds) -> Fitted:
@@ -85,7 +111,9 @@ def fit_classical(method: Method, parts: PreparedSplit, seeds: Seeds) -> Fitted:
         DataError: The rows are no table.
     """
     if parts.train.kind != "table":
-        raise DataError(f"{method.model} reads table, but got {parts.train.kind}; choose a model for {parts.train.kind}")
+        kind = parts.train.kind
+        others = [name for name in registry.names("model") if kind in registry.get("model", name).INPUTS]
+        raise DataError(f"{method.model} reads table, but got {kind}; models that read {kind} are {', '.join(others)}")
     chosen = dict(method.model_params)
     if "random_state" in parameters("classical", method.model):
         chosen.setdefault("random_state", seeds.weights % 2**32)

@@ -1,6 +1,5 @@
 """What is trained in a comparison, as a frozen specification that is plain JSON and names all its problems at once."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -136,20 +135,9 @@ class Method(Specification):
 
 
 def parameters(kind: str, name: str) -> set[str]:
-    """Return the keyword parameters that a registered method can be given; empty when it takes anything.
-
-    A constructor with ``**others`` passes them on to the one of its base class.
-    """
-    known = {"preset"} if kind == "model" else set()
-    method = registry.get(kind, name)
-    for kind_of in method.__mro__ if inspect.isclass(method) else ():
-        if "__init__" not in vars(kind_of):
-            continue
-        found = inspect.signature(vars(kind_of)["__init__"]).parameters.values()
-        known |= {p.name for p in found if p.kind is p.KEYWORD_ONLY or (p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty)}
-        if not any(p.kind is p.VAR_KEYWORD for p in found):
-            return known
-    return set()
+    """Return the keyword parameters that a registered method can be given; empty when it takes anything."""
+    known = registry.keywords(registry.get(kind, name))
+    return known | {"preset"} if known and kind == "model" else known
 
 
 def _named(kind: str, name: str) -> None:

@@ -15,7 +15,7 @@ from polytag.bench.method import Method, Specification, parameters
 from polytag.bench.notation import read_call
 from polytag.data import catalogue
 from polytag.data.prepare import PRESETS, Preparation
-from polytag.errors import PolytagError, UnknownNameError
+from polytag.errors import ParameterError, PolytagError, UnknownNameError
 from polytag.models.base import MultiLabelModel
 from polytag.training import Trainer
 
@@ -251,6 +251,8 @@ class Experiment(Specification):
             name, of_loss = read_call(loss)
             return {"loss": name, **({"loss_params": of_loss} if of_loss else {})}
 
+        if models and losses != (None,) and list(losses) != [None] and all(read_call(model)[0] in classical for model in models):
+            raise ParameterError(f"expected no loss where all models are classical, which have their own, but got {', '.join(losses)}")
         methods: Any = [
             {"model": m, "selector": s, "model_params": of_models | mp, "selector_params": params(s) | of_selectors | sp, **shared}
             | training(loss, m)

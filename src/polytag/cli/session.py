@@ -56,10 +56,13 @@ def run_and_report(
         return interrupted(out)
     show(out, published)
     failed = [outcome for outcome in outcomes if outcome.record is None]
-    for outcome in failed:
-        cell = outcome.cell
-        place = f"{cell.dataset}, {cell.method.backbone}, {cell.method.strategy}, seed {cell.seed}, fold {cell.fold}"
-        typer.echo(f"FAILED {place}: {outcome.error}\n  traceback: {store.failures / outcome.key}.txt", err=True)
+    alike: dict[tuple[str, ...], list[Outcome]] = defaultdict(list)
+    for outcome in failed:  # what is wrong with a method is mostly wrong in all its folds
+        method = outcome.cell.method
+        alike[outcome.cell.dataset, method.backbone, method.strategy, outcome.error].append(outcome)
+    for (*place, error), group in alike.items():
+        where = "; ".join(f"seed {outcome.cell.seed}, fold {outcome.cell.fold}" for outcome in group)
+        typer.echo(f"FAILED {', '.join(place)} ({where}): {error}\n  traceback: {store.failures / group[0].key}.txt", err=True)
     if failed:
         typer.echo(f"{len(failed)} of {len(cells)} cells failed; the same command tries them again.", err=True)
     return 1 if failed else 0

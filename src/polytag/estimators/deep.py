@@ -149,6 +149,10 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             params["loss"] = self.loss if isinstance(self.loss, Loss) else registry.get("loss", self.loss).from_data(train)
         self.model_ = model_class.from_data(train, seed=seed, **params)
         choosing = dict(self.selector_params or {})
+        known = registry.keywords(selector_class)
+        for name in choosing:
+            if known and name not in known:
+                raise ParameterError(registry.unknown(f"parameter of selector {self.selector!r}", name, sorted(known)))
         if "epochs" in inspect.signature(selector_class).parameters:
             choosing.setdefault("epochs", self.epochs)
         chooser = selector_class(train.targets, self.batch_size, x=train.dataset.features, seed=seed, **choosing)

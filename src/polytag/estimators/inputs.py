@@ -18,7 +18,7 @@ def read_rows(estimator: Any, X: ArrayLike, *, kind: Kind | None = None) -> tupl
     Args:
         estimator: Learns number and names of the features of a table, or checks them if ``kind`` is given.
         X: A table (n, d): dense, sparse or data frame; texts: a sequence of n ``str``; or pictures (n, channels, height, width), whole
-            numbers of 0 to 255 or floats.
+            numbers from 0 to 255, or floats (which are taken as they are; models expect about 0 to 1).
         kind: What came to ``fit``.
 
     Raises:
@@ -32,9 +32,14 @@ def read_rows(estimator: Any, X: ArrayLike, *, kind: Kind | None = None) -> tupl
     rows: Array = np.array(list(X), dtype=object)[:, None] if found == "text" else np.asarray(X)
     if found == "images" and kind is not None and rows.shape[1:] != estimator.image_shape_:
         raise DataError(f"expected pictures of shape {estimator.image_shape_}, as in fit, but got {rows.shape[1:]}")
+    if found == "images" and rows.shape[3] in (1, 3, 4) and rows.shape[1] not in (1, 3, 4):
+        raise DataError(
+            f"expected pictures (n, channels, height, width), but got shape {rows.shape}, whose last axis looks like the channels; "
+            "pass X.transpose(0, 3, 1, 2)"
+        )
     if found == "images":
         estimator.image_shape_ = rows.shape[1:]
-        rows = rows if rows.dtype == np.uint8 else rows.astype(np.float32)
+        rows = _pixels(rows)
     estimator.n_features_in_ = int(rows.shape[1])
     return rows, found
 
@@ -44,6 +49,15 @@ def empty(prepared: Any, kind: str, shape: tuple[int, ...], label_names: tuple[s
     X: Array = np.zeros((0, *shape), dtype=object if kind == "text" else np.float64)
     labels = np.zeros((0, len(label_names)), dtype=np.uint8)
     return prepared.transform(Dataset(X, labels, label_names=label_names, kind=kind))  # type: ignore[arg-type,no-any-return]
+
+
+def _pixels(rows: Array) -> Array:
+    """Return whole numbers as bytes, which stand for 0 to 1, and other numbers as they are."""
+    if rows.dtype.kind not in "iu":
+        return rows.astype(np.float32)
+    if rows.size and not 0 <= rows.min() <= rows.max() <= 255:
+        raise DataError(f"expected whole numbers from 0 to 255 as pixels, but got {rows.min()} to {rows.max()}; pass floats instead")
+    return rows.astype(np.uint8)
 
 
 def _kind(X: Any) -> Kind:
