@@ -14,7 +14,7 @@ from polytag.errors import ParameterError
 from polytag.losses import instance_weight
 from polytag.losses.pairwise import pairwise_exponential
 from polytag.models.base import MultiLabelModel, Objective, Preset
-from polytag.models.settings import exponential
+from polytag.models.schedules import exponential
 from polytag.registry import register
 from polytag.types import Batch
 

@@ -17,7 +17,7 @@ from polytag.data.table import Table
 from polytag.errors import DataError, FetchError, MissingExtraError, ParameterError
 from polytag.losses import BCE, Loss
 from polytag.models.base import MultiLabelModel
-from polytag.models.settings import cosine_over
+from polytag.models.schedules import cosine_over
 from polytag.nn.label_attention import LabelAttention
 from polytag.registry import register
 

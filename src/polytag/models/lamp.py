@@ -13,7 +13,8 @@ from polytag.data.table import Table
 from polytag.errors import ParameterError
 from polytag.losses import BCE, Loss
 from polytag.models.base import MultiLabelModel, Objective, Preset
-from polytag.models.settings import LABEL_TRANSFORMERS, unchanging
+from polytag.models.schedules import unchanging
+from polytag.models.settings import LABEL_TRANSFORMERS
 from polytag.nn import AddNorm, Attention, EncoderLayer, FeedForward, InputTokens, token_context
 from polytag.nn.tokens import Form
 from polytag.registry import register

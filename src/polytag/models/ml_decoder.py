@@ -13,7 +13,8 @@ from polytag.data.table import Table
 from polytag.errors import ParameterError
 from polytag.losses import ASL, BCE, Loss
 from polytag.models.base import MultiLabelModel, Preset
-from polytag.models.settings import LABEL_TRANSFORMERS, one_cycle_over
+from polytag.models.schedules import one_cycle_over
+from polytag.models.settings import LABEL_TRANSFORMERS
 from polytag.nn import AddNorm, Attention, FeedForward, InputTokens, token_context
 from polytag.nn.tokens import Form
 from polytag.registry import register

@@ -14,7 +14,7 @@ from polytag.errors import ParameterError
 from polytag.losses import instance_mean
 from polytag.models.base import MultiLabelModel, Objective, Preset
 from polytag.models.mpvae_settings import MPVAE_BY_DATA
-from polytag.models.settings import staircase
+from polytag.models.schedules import staircase
 from polytag.nn import clamp_logvar, gaussian_kl, label_blocks, layer_widths, log_normal_cdf, mlp_block, reparameterise
 from polytag.registry import register
 from polytag.types import Batch

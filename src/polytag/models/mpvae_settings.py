@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from polytag.models.base import Preset
-from polytag.models.settings import staircase
+from polytag.models.schedules import staircase
 
 
 def authors(

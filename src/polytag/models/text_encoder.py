@@ -13,7 +13,7 @@ from polytag.data.table import Table
 from polytag.errors import DataError, MissingExtraError, ParameterError
 from polytag.losses import BCE, Loss, log_odds
 from polytag.models.base import MultiLabelModel
-from polytag.models.settings import cosine_over
+from polytag.models.schedules import cosine_over
 from polytag.nn.label_attention import LabelAttention
 from polytag.registry import register
 from polytag.types import ArrayLike

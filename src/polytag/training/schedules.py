@@ -1,32 +1,10 @@
 """Learning-rate schedules: functions from the time, in epochs, to a factor on the learning rate."""
 
-import math
-from collections.abc import Callable
-from typing import TypeAlias
-
 import torch
 
-Schedule: TypeAlias = Callable[[float], float]
+from polytag.models.schedules import Schedule, cosine, step_decay
 
-
-def step_decay(every: float, factor: float = 0.5) -> Schedule:
-    """Return a schedule that multiplies by ``factor`` after each ``every`` epochs.
-
-    Example:
-        >>> [step_decay(10)(t) for t in (0, 9.9, 10, 25)]
-        [1.0, 1.0, 0.5, 0.25]
-    """
-    return lambda time: float(factor ** math.floor(time / every))
-
-
-def cosine(epochs: float, floor: float = 0.0) -> Schedule:
-    """Return a schedule that falls from 1 to ``floor`` along half a cosine over ``epochs``.
-
-    Example:
-        >>> round(cosine(10)(5), 3)
-        0.5
-    """
-    return lambda time: floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(time / epochs, 1.0)))
+__all__ = ["Schedule", "cosine", "set_lr", "step_decay"]
 
 
 def set_lr(optimizer: torch.optim.Optimizer, schedule: Schedule | None, warmup: float, epoch: int, done: float, step: float) -> None:
