@@ -177,3 +177,19 @@ class TestPresets:
 def test_errors_say_what_to_do(data, split, call, error, says):
     with pytest.raises(error, match=says):
         call(data, split)
+
+
+def test_texts_become_tokens_or_a_table_by_the_words_of_the_training_rows() -> None:
+    texts = np.array([["red tea"], ["green tea"], ["red wine"], ["unseen words"]], dtype=object)
+    data = Dataset(texts, np.eye(4, 2, dtype=np.uint8), ["text"], kind="text")
+    split = Split(np.array([0, 1, 2]), np.arange(0), np.array([3]))
+    both = Preparation(text={"min_count": 1, "max_len": 5, "sublinear": True})  # max_len is for tokens, sublinear for the table
+    tokens, table = both.prepare(data, split, inputs=("tokens",)), both.prepare(data, split, inputs=("table",))
+    assert (tokens.train.kind, tokens.train.vocabulary, tokens.test.X.tolist()) == ("tokens", 6, [[1, 1]])
+    assert (table.train.kind, table.train.feature_names, table.test.X.nnz) == ("table", ("green", "red", "tea", "wine"), 0)
+    forced = Preparation(text={"as": "tfidf", "min_count": 1}).fit(data, split, inputs=("tokens",))
+    again = type(forced).from_dict(forced.to_dict())
+    assert (again.transform(data).X != forced.transform(data).X).nnz == 0
+    for wrong in ({"as": "words"}, {"max_word": 3}):
+        with pytest.raises(ParameterError, match="text="):
+            Preparation(text=wrong)

@@ -1,5 +1,6 @@
 """From a data set and a split to what a model is trained and tested on; nothing is learnt from test rows, unless asked for."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple, Self
@@ -25,6 +26,12 @@ AUTHORS_FEATURE_SHARES: Mapping[str, float] = {
 
 The shares are of the complete feature lists (47,236 for rcv1, 49,060 for tmc2007); sets that come reduced have other names and stay whole.
 """
+
+
+_FORMS: Mapping[str, Any] = {"tokens": Tokenizer, "tfidf": TfidfFeatures}
+"""What texts can become."""
+
+_TEXT_SWITCHES = {"as", *(name for form in _FORMS.values() for name in inspect.signature(form.fit).parameters if name != "texts")}
 
 
 class PreparedSplit(NamedTuple):
@@ -54,8 +61,8 @@ class Preparation:
         keep_on: Rows over which columns are summed: ``"train"`` or ``"all"``.
         drop_unlabelled: Drop rows that have no label (left): of the ``"train"`` part, of ``"all"`` parts, or ``False`` of none.
         text: How raw texts become numbers, by what their training rows say: ``{"as": "tokens"}`` (word numbers, see ``Tokenizer``) or
-            ``{"as": "tfidf"}`` (a table, see ``TfidfFeatures``), with the arguments of their ``fit`` beside it; ``None``: what the model
-            reads, with default arguments. Tokens and images are neither filled in nor scaled.
+            ``{"as": "tfidf"}`` (a table, see ``TfidfFeatures``); without ``"as"``, what the model reads. Arguments of their ``fit`` can
+            stand beside it; ``None`` takes the defaults. Tokens and images are neither filled in nor scaled.
 
     Raises:
         ParameterError: A value makes no sense; the message names all that do not.
@@ -88,7 +95,7 @@ class Preparation:
             "min_label_count": self.min_label_count is None or self.min_label_count >= 0,
             "keep_features": all(0 < share <= 1 for share in self._shares()),
             "drop_unlabelled": self.drop_unlabelled is False or self.drop_unlabelled in ("train", "all"),
-            "text": self.text is None or self.text.get("as", "tokens") in ("tokens", "tfidf"),
+            "text": self.text is None or (self.text.get("as", "tokens") in _FORMS and set(self.text) <= _TEXT_SWITCHES),
         }
         wrong = [f"{name}={getattr(self, name)!r}" for name, fits in rules.items() if not fits]
         if wrong:
@@ -143,15 +150,11 @@ class Preparation:
         return self.fit(dataset, split, inputs=inputs, tokenizer=tokenizer).apply(dataset, split)
 
     def _words(self, inputs: Sequence[str], texts: Array) -> Any:
-        """Learn from training texts what turns texts into numbers."""
+        """Learn from training texts what turns texts into numbers; switches of the other form have no say."""
         how = dict(self.text or {})
-        form = how.pop("as", "tokens" if "tokens" in inputs else "tfidf")
-        try:
-            return (Tokenizer if form == "tokens" else TfidfFeatures).fit(texts, **how)
-        except TypeError as error:
-            raise ParameterError(
-                f"Preparation got a switch of texts that does not exist: text={dict(self.text or {})!r} ({error})"
-            ) from None
+        form = _FORMS[how.get("as", "tokens" if "tokens" in inputs else "tfidf")]
+        known = inspect.signature(form.fit).parameters
+        return form.fit(texts, **{name: value for name, value in how.items() if name in known})
 
     def _kept_features(self, dataset: Dataset, split: Split) -> Array | None:
         share = self.keep_features
