@@ -8,20 +8,20 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from polytag.data.table import Table
 from polytag.errors import DataError, ParameterError
 from polytag.losses import ASL, BCE, Loss
-from polytag.models.base import MultiLabelModel, Objective, Preset
+from polytag.models.base import Objective, Preset
 from polytag.models.schedules import unchanging
 from polytag.models.settings import LABEL_TRANSFORMERS
-from polytag.nn import EncoderLayer, InputTokens, LabelwiseLinear, token_context
+from polytag.models.token_model import TokenModel
+from polytag.nn import EncoderLayer, InputTokens, LabelwiseLinear
 from polytag.nn.tokens import Form
 from polytag.registry import register
 from polytag.types import Batch
 
 
 @register("model", "ctran")
-class CTran(MultiLabelModel):
+class CTran(TokenModel):
     """Puts the tokens of an instance and one token per label into one sequence and lets all of them look at each other.
 
     The token of label j is ``L_j + S_state``, where the state says that the label is known to be absent, known to be present, or unknown
@@ -78,7 +78,6 @@ class CTran(MultiLabelModel):
             {"lr": 1e-5, "weight_decay": 0.0, "batch_size": 16, "epochs": 100, "optimizer": torch.optim.Adam, "schedule_over": unchanging},
         )
     }
-    INPUTS: ClassVar[tuple[str, ...]] = ("table", "tokens", "images")
 
     def __init__(
         self,
@@ -115,11 +114,6 @@ class CTran(MultiLabelModel):
         self.output = LabelwiseLinear(q, width)
         self.most = int(known * q)
         self.loss = BCE() if loss is None else loss
-
-    @classmethod
-    def context(cls, train: Table) -> dict[str, Any]:
-        """Return how the rows are read."""
-        return token_context(train)
 
     def forward(self, x: Tensor) -> Float[Tensor, "b q"]:
         """Return the logits of all labels, none of which is known."""

@@ -12,17 +12,18 @@ from polytag.data.stats import conditional_cooccurrence
 from polytag.data.table import Table
 from polytag.errors import ParameterError
 from polytag.losses import BCE, Loss
-from polytag.models.base import MultiLabelModel, Objective, Preset
+from polytag.models.base import Objective, Preset
 from polytag.models.schedules import unchanging
 from polytag.models.settings import LABEL_TRANSFORMERS
-from polytag.nn import AddNorm, Attention, EncoderLayer, FeedForward, InputTokens, token_context
+from polytag.models.token_model import TokenModel
+from polytag.nn import AddNorm, Attention, EncoderLayer, FeedForward, InputTokens
 from polytag.nn.tokens import Form
 from polytag.registry import register
 from polytag.types import Array, Batch
 
 
 @register("model", "lamp")
-class LaMP(MultiLabelModel):
+class LaMP(TokenModel):
     """Starts each label at its embedding; then labels read the instance and pass messages to their neighbours, several times.
 
     The tokens of the instance pass layers in which they look at each other. In each decoder layer a label looks at the tokens, thinks,
@@ -84,7 +85,6 @@ class LaMP(MultiLabelModel):
             },
         )
     }
-    INPUTS: ClassVar[tuple[str, ...]] = ("table", "tokens", "images")
 
     pairs: Tensor | None
 
@@ -143,7 +143,7 @@ class LaMP(MultiLabelModel):
     @classmethod
     def context(cls, train: Table) -> dict[str, Any]:
         """Return how the rows are read, and which labels occur together in them."""
-        return {**token_context(train), "pairs": conditional_cooccurrence(train.labels) > 0}
+        return {**super().context(train), "pairs": conditional_cooccurrence(train.labels) > 0}
 
     def forward(self, x: Tensor) -> Float[Tensor, "b q"]:
         """Return the logits."""

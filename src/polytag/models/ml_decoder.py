@@ -9,19 +9,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polytag.data.table import Table
 from polytag.errors import ParameterError
 from polytag.losses import ASL, BCE, Loss
-from polytag.models.base import MultiLabelModel, Preset
+from polytag.models.base import Preset
 from polytag.models.schedules import one_cycle_over
 from polytag.models.settings import LABEL_TRANSFORMERS
-from polytag.nn import AddNorm, Attention, FeedForward, InputTokens, token_context
+from polytag.models.token_model import TokenModel
+from polytag.nn import AddNorm, Attention, FeedForward, InputTokens
 from polytag.nn.tokens import Form
 from polytag.registry import register
 
 
 @register("model", "ml_decoder")
-class MLDecoder(MultiLabelModel):
+class MLDecoder(TokenModel):
     """Reads the tokens of an instance with at most ``groups`` queries, each of which answers for a group of labels; fast for many labels.
 
     With the tokens ``m = relu(W x + c)`` and K random queries t that stay as they were drawn: ``t = LN(t + drop(t))``,
@@ -83,7 +83,6 @@ class MLDecoder(MultiLabelModel):
             },
         )
     }
-    INPUTS: ClassVar[tuple[str, ...]] = ("table", "tokens", "images")
 
     def __init__(
         self,
@@ -124,11 +123,6 @@ class MLDecoder(MultiLabelModel):
         self.weight = nn.Parameter(nn.init.xavier_normal_(torch.empty(count, width, each)))
         self.bias = nn.Parameter(torch.zeros(q))
         self.loss = BCE() if loss is None else loss
-
-    @classmethod
-    def context(cls, train: Table) -> dict[str, Any]:
-        """Return how the rows are read."""
-        return token_context(train)
 
     def forward(self, x: Tensor) -> Float[Tensor, "b q"]:
         """Return the logits."""

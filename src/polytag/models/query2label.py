@@ -7,19 +7,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from polytag.data.table import Table
 from polytag.errors import ParameterError
 from polytag.losses import ASL, BCE, Loss
-from polytag.models.base import MultiLabelModel, Preset
+from polytag.models.base import Preset
 from polytag.models.schedules import one_cycle_over
 from polytag.models.settings import LABEL_TRANSFORMERS
-from polytag.nn import Attention, EncoderLayer, FeedForward, InputTokens, LabelDecoderLayer, LabelwiseLinear, token_context
+from polytag.models.token_model import TokenModel
+from polytag.nn import Attention, EncoderLayer, FeedForward, InputTokens, LabelDecoderLayer, LabelwiseLinear
 from polytag.nn.tokens import Form
 from polytag.registry import register
 
 
 @register("model", "query2label")
-class Query2Label(MultiLabelModel):
+class Query2Label(TokenModel):
     """Gives each label a learned query, which looks for evidence of the label among the tokens of an instance.
 
     The tokens pass an encoder layer. Then, in each decoder layer, labels look at each other (self-attention), at the tokens
@@ -76,7 +76,6 @@ class Query2Label(MultiLabelModel):
             {"lr": 1e-4, "epochs": 80, "schedule_over": one_cycle_over(0.2)},
         )
     }
-    INPUTS: ClassVar[tuple[str, ...]] = ("table", "tokens", "images")
 
     def __init__(
         self,
@@ -117,11 +116,6 @@ class Query2Label(MultiLabelModel):
         self.output = LabelwiseLinear(q, width)
         self.loss = BCE() if loss is None else loss
         self._start()
-
-    @classmethod
-    def context(cls, train: Table) -> dict[str, Any]:
-        """Return how the rows are read."""
-        return token_context(train)
 
     def forward(self, x: Tensor) -> Float[Tensor, "b q"]:
         """Return the logits."""
