@@ -8,13 +8,14 @@ import pytest
 from polytag import registry
 
 ROOT = Path(__file__).parents[1]
-METHODS = [(kind, name) for kind in ("selector", "model", "classical", "loss") for name in registry.names(kind)]
-HOMES = {"selector": "selectors", "model": "models", "classical": "classical", "loss": "losses"}
+METHODS = [(kind, name) for kind in ("selector", "model", "classical", "loss", "enhancer") for name in registry.names(kind)]
+HOMES = {"selector": "selectors", "model": "models", "classical": "classical", "loss": "losses", "enhancer": "enhance"}
 GOLDEN_OR_REFERENCE = {
     "selector": ["tests/selectors", "tests/reference"],
     "model": ["tests/models", "tests/reference"],
     "classical": ["tests/classical"],
     "loss": ["tests/losses"],
+    "enhancer": ["tests/enhance"],
 }
 
 
@@ -50,7 +51,7 @@ def test_every_public_name_exists() -> None:
     polytag = importlib.import_module("polytag")
     for name in polytag.__all__:
         assert getattr(polytag, name) is not None
-    for part in ("data", "metrics", "losses", "selectors", "models", "classical", "training", "estimators", "bench", "testing"):
+    for part in ("data", "metrics", "losses", "selectors", "enhance", "models", "classical", "training", "estimators", "bench", "testing"):
         package = importlib.import_module(f"polytag.{part}")
         for name in package.__all__:
             assert getattr(package, name) is not None

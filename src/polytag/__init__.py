@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         bench,
         classical,
         data,
+        enhance,
         errors,
         estimators,
         losses,
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from polytag.types import Batch
 
 _HOMES = {
-    **{name: f".{name}" for name in ("bench", "classical", "data", "errors", "estimators", "losses", "metrics", "models", "registry",
-                                     "selectors", "testing", "thresholds", "training")},
+    **{name: f".{name}" for name in ("bench", "classical", "data", "enhance", "errors", "estimators", "losses", "metrics", "models",
+                                     "registry", "selectors", "testing", "thresholds", "training")},
     "Batch": "polytag.types",
     "Dataset": "polytag.data.dataset",
     "DeepMultiLabelClassifier": "polytag.estimators",
@@ -56,6 +57,7 @@ __all__ = [
     "bench",
     "classical",
     "data",
+    "enhance",
     "errors",
     "estimators",
     "load_dataset",

@@ -15,7 +15,14 @@ from polytag.errors import ParameterError, UnknownNameError
 
 T = TypeVar("T")
 
-_HOMES = {"selector": "selectors", "model": "models", "classical": "classical", "loss": "losses", "metric": "metrics"}
+_HOMES = {
+    "selector": "selectors",
+    "model": "models",
+    "classical": "classical",
+    "loss": "losses",
+    "metric": "metrics",
+    "enhancer": "enhance",
+}
 _METHODS: dict[str, dict[str, Any]] = {kind: {} for kind in _HOMES}
 _loaded: set[str] = set()
 
@@ -24,7 +31,7 @@ def register(kind: str, name: str) -> Callable[[T], T]:
     """Return a decorator that files a class or function under ``kind`` and ``name``.
 
     Args:
-        kind: ``"selector"``, ``"model"``, ``"classical"``, ``"loss"`` or ``"metric"``.
+        kind: ``"selector"``, ``"model"``, ``"classical"``, ``"loss"``, ``"metric"`` or ``"enhancer"``.
         name: The name that users write; lower case.
 
     Raises:

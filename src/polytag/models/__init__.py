@@ -7,6 +7,7 @@ from polytag.models.clif import CLIF
 from polytag.models.cnn import CNN
 from polytag.models.ctran import CTran
 from polytag.models.dela import DELA
+from polytag.models.enhanced import Enhanced
 from polytag.models.hotvae import HOTVAE
 from polytag.models.hybrid import HybridCNNAttention
 from polytag.models.image_encoder import ImageEncoder
@@ -38,6 +39,7 @@ __all__ = [
     "ROLE",
     "XMLCNN",
     "CTran",
+    "Enhanced",
     "HybridCNNAttention",
     "ImageEncoder",
     "LaMP",
