@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from polytag.data.scale import Scaler
     from polytag.data.splits import IterativeStratifiedKFold, Split, holdout, kfold
     from polytag.data.synthetic import make_multilabel
+    from polytag.data.synthetic_distributions import make_label_distribution
     from polytag.data.table import Table
     from polytag.data.tfidf import TfidfFeatures
     from polytag.data.tokenizer import Tokenizer
@@ -49,6 +50,7 @@ _HOMES = {
     "holdout": "polytag.data.splits",
     "kfold": "polytag.data.splits",
     "load_digits_scenes": "polytag.data.digits",
+    "make_label_distribution": "polytag.data.synthetic_distributions",
     "make_multilabel": "polytag.data.synthetic",
     "open_mapped": "polytag.data.mapped",
     "write_mapped": "polytag.data.mapped",
@@ -74,6 +76,7 @@ __all__ = [
     "holdout",
     "kfold",
     "load_digits_scenes",
+    "make_label_distribution",
     "make_multilabel",
     "open_mapped",
     "read_arff",

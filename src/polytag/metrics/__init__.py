@@ -9,6 +9,7 @@ from polytag.metrics.authors import (
     authors_ranking_loss,
 )
 from polytag.metrics.calibration import brier, ece, ece_macro
+from polytag.metrics.distribution import canberra, chebyshev, clark, cosine, evaluate_distributions, intersection, kullback_leibler
 from polytag.metrics.evaluate import evaluate
 from polytag.metrics.example import example_f1, example_precision, example_recall, hamming_loss, jaccard, subset_accuracy
 from polytag.metrics.label import (
@@ -59,6 +60,10 @@ __all__ = [
     "authors_one_error",
     "authors_ranking_loss",
     "brier",
+    "canberra",
+    "chebyshev",
+    "clark",
+    "cosine",
     "coverage",
     "coverage_error",
     "coverage_norm",
@@ -66,13 +71,16 @@ __all__ = [
     "ece",
     "ece_macro",
     "evaluate",
+    "evaluate_distributions",
     "example_auc",
     "example_f1",
     "example_precision",
     "example_recall",
     "hamming_loss",
+    "intersection",
     "inverse_propensities",
     "jaccard",
+    "kullback_leibler",
     "lrap",
     "macro_ap",
     "macro_auc",
