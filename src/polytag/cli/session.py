@@ -1,7 +1,7 @@
 """What ``compare`` and ``demo`` do alike: run the missing cells behind a progress bar, then write and print the report."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from polytag.bench.report import Report
     from polytag.bench.runner import Outcome
     from polytag.bench.spec import Experiment
+    from polytag.bench.store import Store
 
 INTERRUPTED = 130
 
@@ -46,7 +47,7 @@ def run_and_report(
 
     if run is None:
         run = partial(run_experiment, jobs=jobs, threads=threads, device=chosen_device(device))
-    console, store = _console(), Store(out)
+    console, store = wide_console(), Store(out)
     try:
         cells, hashes = plan(experiment)
         save_experiment(store, experiment, hashes)
@@ -55,6 +56,11 @@ def run_and_report(
     except KeyboardInterrupt:
         return interrupted(out)
     show(out, published)
+    return tell_failures(outcomes, store)
+
+
+def tell_failures(outcomes: Sequence["Outcome"], store: "Store") -> int:
+    """Name the cells that failed, those with one cause together, and return the exit code: 1 if there are any."""
     failed = [outcome for outcome in outcomes if outcome.record is None]
     alike: dict[tuple[str, ...], list[Outcome]] = defaultdict(list)
     for outcome in failed:  # what is wrong with a method is mostly wrong in all its folds
@@ -64,7 +70,7 @@ def run_and_report(
         where = "; ".join(f"seed {outcome.cell.seed}, fold {outcome.cell.fold}" for outcome in group)
         typer.echo(f"FAILED {', '.join(place)} ({where}): {error}\n  traceback: {store.failures / group[0].key}.txt", err=True)
     if failed:
-        typer.echo(f"{len(failed)} of {len(cells)} cells failed; the same command tries them again.", err=True)
+        typer.echo(f"{len(failed)} of {len(outcomes)} cells failed; the same command tries them again.", err=True)
     return 1 if failed else 0
 
 
@@ -88,7 +94,7 @@ def show(folder: Path, published: str | None) -> "Report":
         remarks = [f"Published values: {paper.citation}, {paper.url}", *paper.notes]
         remarks += [f"{name}: {note}" for name in experiment.datasets if (note := paper.dataset_note(name)) is not None]
     result = write_report(Store(folder), experiment, hashes, published=None if paper is None else paper.value, remarks=remarks)
-    console = _console()
+    console = wide_console()
     for grid in result.tables:
         console.print(grid.to_rich())
         console.print()
@@ -163,7 +169,7 @@ class Bar:
         return f"{best} {means[best]:.4f}"
 
 
-def _console() -> Any:
+def wide_console() -> Any:
     """Return a console wide enough for the tables when the output is not a terminal."""
     from rich.console import Console
 
