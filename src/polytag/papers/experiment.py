@@ -1,0 +1,148 @@
+"""What a paper compares, as its TOML file says it: methods in our notation, data sets and how to get them, questions to answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from polytag import registry
+from polytag.data import catalogue
+from polytag.errors import UnknownNameError
+
+
+@dataclass(frozen=True)
+class PaperMethod:
+    """One row of the paper's tables.
+
+    Attributes:
+        name: As the paper prints it; a name of ours where it prints none.
+        model: Model, deep or classical, in the notation of tables: ``clif(hidden=256)``.
+        selector: Batch selector, the same.
+        loss: Loss, the same; empty: the model's own.
+        enhance: Label enhancement, the same; empty: none.
+        search: Switch -> values of which the validation rows choose one.
+        optional: Run only if it is named.
+        note: What to know about it.
+    """
+
+    name: str
+    model: str
+    selector: str = "random"
+    loss: str = ""
+    enhance: str = ""
+    search: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    optional: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class PaperSet:
+    """One data set: of the paper, or one of ours beside it.
+
+    Attributes:
+        name: As the paper prints it; a name of ours where it has no such set.
+        data: Name in the catalogue; empty for features that have to be extracted first.
+        folder: Name of the folder that such features are kept in.
+        get: How to get it where it is not on this machine.
+        group: The group that it runs in.
+        family: Sets of one family hold the same data and count once in tests; empty: what the catalogue says.
+        optional: Run only if it is named.
+        note: What to know about it.
+        size: What the paper says of its size: ``train``, ``valid``, ``test``, ``d``, ``q``.
+    """
+
+    name: str
+    data: str = ""
+    folder: str = ""
+    get: str = ""
+    group: str = "main"
+    family: str = ""
+    optional: bool = False
+    note: str = ""
+    size: Mapping[str, int] = field(default_factory=dict)
+
+    def place(self, folders: Sequence[Path]) -> str | None:
+        """Return the name or path that ``load_dataset`` takes, or ``None`` where the set is not on this machine.
+
+        Args:
+            folders: Where folders of features are looked for.
+        """
+        if self.data:
+            return None if catalogue.missing(catalogue.entry(self.data)) else self.data
+        return next((str(path) for folder in folders if self.folder and (path := folder / self.folder).is_dir()), None)
+
+    def how_to_get(self) -> str:
+        """Say what to do to have it here."""
+        return self.get or (f"polytag datasets fetch {self.data}" if self.data else "no public data are known to us")
+
+    def same_data(self) -> str:
+        """Return the family: sets that share it hold the same data."""
+        return self.family or (str(catalogue.entry(self.data).family) if self.data else self.name)
+
+
+@dataclass(frozen=True)
+class PaperGroup:
+    """Data sets that run under one protocol, with the same methods.
+
+    Attributes:
+        name: Name of its folder.
+        title: What they have in common.
+        protocol: Switches besides the paper's preset.
+        without: Method -> why it does not run here.
+    """
+
+    name: str
+    title: str = ""
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    without: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PaperQuestion:
+    """A claim to test: a method against others, of which on each data set the best one counts.
+
+    Attributes:
+        title: The question.
+        pairs: The method, then those it is held against.
+    """
+
+    title: str
+    pairs: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class PaperTrial:
+    """A small run that shows in seconds that everything works.
+
+    Attributes:
+        data: A data set of the catalogue.
+        methods: Their names.
+        protocol: Switches besides the paper's preset.
+    """
+
+    data: str
+    methods: Sequence[str]
+    protocol: Mapping[str, Any]
+
+
+def choose(what: str, asked: Sequence[str], known: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the names that were asked for, as the paper writes them; upper and lower case are the same.
+
+    Args:
+        what: What they are names of.
+        asked: Names.
+        known: Name -> other names that find it.
+
+    Raises:
+        UnknownNameError: There is no such name; the message names the nearest ones, of all that are wrong.
+
+    Example:
+        >>> choose("method", ["flem-s"], {"FLEM-S": [], "FLEM-T": []})
+        ['FLEM-S']
+    """
+    finds = {other.casefold(): name for name, others in known.items() for other in others if other}
+    finds |= {name.casefold(): name for name in known}
+    wrong = [registry.unknown(what, name, list(known)) for name in asked if name.casefold() not in finds]
+    if wrong:
+        raise UnknownNameError("\n".join(wrong))
+    return list(dict.fromkeys(finds[name.casefold()] for name in asked))
