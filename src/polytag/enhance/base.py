@@ -54,6 +54,15 @@ class Companion(nn.Module, abc.ABC):
         parameters = list(self.parameters())
         return [{"params": parameters, "lr": lr}] if parameters else []
 
+    def model_groups(self, model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the optimiser's groups of the model beside it, for a method whose authors decay its parameters in a way of their own.
+
+        Args:
+            model: What predicts.
+            groups: Its own groups; by default they stay as they are.
+        """
+        return groups
+
     def __call__(self, *args: Any, **kwargs: Any) -> Guidance:
         """Typed door to ``forward``."""
         return cast(Guidance, super().__call__(*args, **kwargs))

@@ -105,7 +105,7 @@ class Enhanced(MultiLabelModel):
 
     def param_groups(self, lr: float) -> list[dict[str, Any]]:
         """Return the groups of the model and of its companion."""
-        return [*self.model.param_groups(lr), *self.companion.param_groups(lr)]
+        return [*self.companion.model_groups(self.model, self.model.param_groups(lr)), *self.companion.param_groups(lr)]
 
 
 def _described(model: MultiLabelModel, kind: str, x: Tensor) -> Tensor:
