@@ -1,6 +1,7 @@
 """The training loop, its checkpoints, and what may watch it."""
 
 from polytag.training.callbacks import Callback, ProgressBar
+from polytag.training.clipping import AdaptiveClip
 from polytag.training.distributed import Sharded, shared
 from polytag.training.plots import plot_selection
 from polytag.training.predict import predict, score
@@ -11,6 +12,7 @@ from polytag.training.selection_log import Picks, SelectionLog
 from polytag.training.trainer import Trainer
 
 __all__ = [
+    "AdaptiveClip",
     "Callback",
     "Epoch",
     "LostProcessError",

@@ -15,6 +15,7 @@ class Epoch:
         select_seconds: Time spent choosing batches and in ``selector.update``.
         valid: Value of the monitored metric on the validation rows; ``None`` without validation.
         train_loss: Mean binary cross-entropy over all training rows in evaluation mode; ``None`` unless asked for.
+        parts: Mean of each named part of the objective (``Objective.parts``) over the batches of the epoch that reported it.
     """
 
     epoch: int
@@ -23,6 +24,7 @@ class Epoch:
     select_seconds: float
     valid: float | None = None
     train_loss: float | None = None
+    parts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -69,5 +71,5 @@ class Run:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Run":
-        """Rebuild a run from ``to_dict``."""
+        """Rebuild a run from ``to_dict``, of this version or of one that knew fewer fields."""
         return cls(**{**values, "history": [Epoch(**epoch) for epoch in values["history"]]})

@@ -14,6 +14,7 @@ from polytag.errors import ResumeError
 from polytag.models.base import MultiLabelModel
 from polytag.selectors.base import BatchSelector
 from polytag.training import checkpoint
+from polytag.training.clipping import AdaptiveClip
 from polytag.training.run import Run
 
 
@@ -28,6 +29,7 @@ class RunState:
         scaler: Loss scaling of half-precision training.
         device: Where the model lives.
         fingerprint: JSON values that say which run this is; a checkpoint with others is refused.
+        clip: What it remembers of the gradients so far; ``None`` where the run does not clip by it.
     """
 
     model: MultiLabelModel
@@ -36,6 +38,7 @@ class RunState:
     scaler: Any
     device: torch.device
     fingerprint: dict[str, Any]
+    clip: AdaptiveClip | None = None
     run: Run = field(default_factory=Run)
     best: dict[str, Tensor] = field(default_factory=dict)
 
@@ -60,6 +63,7 @@ class RunState:
                 "optimizer": checkpoint.optimizer_state(self.optimizer),
                 "selector": self.selector.state_dict(),
                 "scaler": self.scaler.state_dict(),
+                "clip": None if self.clip is None else self.clip.state_dict(),
                 "random": checkpoint.random_state(self.device),
             },
         )
@@ -81,6 +85,8 @@ class RunState:
         checkpoint.load_optimizer_state(self.optimizer, state["optimizer"])
         self.selector.load_state_dict(state["selector"])
         self.scaler.load_state_dict(state["scaler"])
+        if self.clip is not None:
+            self.clip.load_state_dict(state["clip"])
         checkpoint.load_random_state(self.device, state["random"])
 
 

@@ -16,6 +16,8 @@ from polytag.errors import DivergenceError, ParameterError
 from polytag.models.base import MultiLabelModel, Objective
 from polytag.selectors.base import BatchSelector
 from polytag.training.callbacks import Callback
+from polytag.training.clipping import AdaptiveClip
+from polytag.training.means import ObjectiveMeans
 from polytag.training.predict import autocast, glance, score
 from polytag.training.run import Epoch, Run
 from polytag.training.schedules import Schedule, set_lr
@@ -25,7 +27,8 @@ from polytag.types import Batch
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("epochs", "lr", "eval_batch_size"), ("a number > 0", lambda v: v > 0)),
     **dict.fromkeys(("weight_decay", "warmup_epochs"), ("a number >= 0", lambda v: v >= 0)),
-    **dict.fromkeys(("patience", "clip_norm"), ("a number > 0 or None", lambda v: v is None or v > 0)),
+    "patience": ("a number > 0 or None", lambda v: v is None or v > 0),
+    "clip_norm": ("a number > 0, 'adaptive' or None", lambda v: v in (None, "adaptive") or (not isinstance(v, str) and v > 0)),
     "keep": ("'best' or 'last'", lambda v: v in ("best", "last")),
     "precision": ("'float32', 'bfloat16' or 'float16'", lambda v: v in ("float32", "bfloat16", "float16")),
 }
@@ -43,7 +46,8 @@ class Trainer:
         optimizer_params: Further arguments of the optimiser.
         schedule: Factor on the learning rate as a function of the time in epochs since the end of the warm-up; ``None`` keeps it.
         warmup_epochs: Epochs over which the learning rate rises linearly, step by step, to ``lr``.
-        clip_norm: Largest norm of the gradient; ``None`` does not clip.
+        clip_norm: Largest norm of the gradient over all parameters; ``"adaptive"`` lets it follow the norms of the last steps
+            (``polytag.training.AdaptiveClip``); ``None`` does not clip.
         monitor: Metric that says which epoch is best on the validation rows (any name of ``polytag.metrics``); ``"loss"`` is their mean
             binary cross-entropy.
         patience: Epochs without a better value after which training stops; ``None`` never stops early.
@@ -65,7 +69,7 @@ class Trainer:
     optimizer_params: dict[str, Any] = field(default_factory=dict)
     schedule: Schedule | None = None
     warmup_epochs: float = 0.0
-    clip_norm: float | None = None
+    clip_norm: float | Literal["adaptive"] | None = None
     monitor: str = "macro_auc"
     patience: int | None = None
     keep: Literal["best", "last"] = "best"
@@ -98,10 +102,12 @@ class Trainer:
 
         Returns:
             The history. Training time and selection time are measured without evaluation.
+            What an epoch's objective was made of stands in ``Epoch.parts``.
 
         Raises:
             DivergenceError: The loss became NaN or infinite.
             ResumeError: The checkpoint belongs to another run.
+            ParameterError: The model names a part of its objective that is no detached scalar.
 
         Example:
             >>> import numpy as np
@@ -117,7 +123,8 @@ class Trainer:
         """
         optimizer = self.optimizer(model.param_groups(self.lr), weight_decay=self.weight_decay, **self.optimizer_params)
         scaler = torch.amp.GradScaler(train.device.type, enabled=self.precision == "float16")
-        state = RunState(model, optimizer, selector, scaler, train.device, fingerprint(self, model, train, selector))
+        clip = AdaptiveClip() if self.clip_norm == "adaptive" else None
+        state = RunState(model, optimizer, selector, scaler, train.device, fingerprint(self, model, train, selector), clip)
         with seeded(self.seed, train.device):
             if resume is not None and resume.exists():
                 state.load(resume)
@@ -142,7 +149,7 @@ class Trainer:
         """Run one epoch: select, step, tell the selector."""
         number, selector, model = len(state.run.history), state.selector, state.model
         model.train()
-        total, steps, selecting, start = torch.zeros((), device=train.device), 0, 0.0, time.perf_counter()
+        means, selecting, start = ObjectiveMeans(train.device), 0.0, time.perf_counter()
         batches = iter(selector)
         for step in count():
             asked = time.perf_counter()
@@ -158,13 +165,13 @@ class Trainer:
             told = time.perf_counter()
             selector.update(rows, objective.logits.detach().float())
             selecting += time.perf_counter() - told
-            total, steps = total + objective.loss.detach(), steps + 1
+            means.add(objective)
             for callback in self.callbacks:
                 callback.step(number, rows, objective)
-        loss = float(total) / max(steps, 1)
+        loss, parts = means.read()
         if not math.isfinite(loss):
             raise DivergenceError(f"the mean training loss of epoch {number} is {loss}; lower lr (now {self.lr}) or set clip_norm")
-        return Epoch(number, loss, time.perf_counter() - start, selecting)
+        return Epoch(number, loss, time.perf_counter() - start, selecting, parts=parts)
 
     def _step(self, state: RunState, batch: Batch) -> Objective:
         """Take one optimisation step on a batch."""
@@ -174,7 +181,10 @@ class Trainer:
         state.scaler.scale(objective.loss).backward()
         if self.clip_norm is not None:
             state.scaler.unscale_(state.optimizer)
-            torch.nn.utils.clip_grad_norm_(state.model.parameters(), self.clip_norm)
+        if state.clip is not None:
+            state.clip(state.model.parameters())
+        elif self.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(state.model.parameters(), self.clip_norm)  # type: ignore[arg-type]
         state.scaler.step(state.optimizer)
         state.scaler.update()
         return objective
