@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from polytag import __version__
-from polytag.cli import compare, datasets, demo, methods, report
+from polytag.cli import compare, datasets, demo, methods, report, reproduce
 from polytag.errors import ParameterError, PolytagError, UnknownNameError
 
 app = typer.Typer(
@@ -19,7 +19,9 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("compare")(compare.compare)
+app.command("features")(features.features)
 app.command("report")(report.report)
+app.command("reproduce")(reproduce.reproduce)
 app.command("methods")(methods.methods)
 app.add_typer(datasets.app, name="datasets")
 

@@ -68,7 +68,10 @@ class PaperSet:
             folders: Where folders of features are looked for.
         """
         if self.data:
-            return None if catalogue.missing(catalogue.entry(self.data)) else self.data
+            if Path(self.data).is_file():
+                return self.data
+            sheet = catalogue.entry(self.data)
+            return None if catalogue.missing(sheet) else sheet.name
         return next((str(path) for folder in folders if self.folder and (path := folder / self.folder).is_dir()), None)
 
     def how_to_get(self) -> str:
@@ -77,7 +80,9 @@ class PaperSet:
 
     def same_data(self) -> str:
         """Return the family: sets that share it hold the same data."""
-        return self.family or (str(catalogue.entry(self.data).family) if self.data else self.name)
+        if self.family or not self.data or Path(self.data).is_file():
+            return self.family or self.name
+        return str(catalogue.entry(self.data).family)
 
 
 @dataclass(frozen=True)
@@ -130,19 +135,32 @@ def choose(what: str, asked: Sequence[str], known: Mapping[str, Sequence[str]]) 
 
     Args:
         what: What they are names of.
-        asked: Names.
+        asked: Names, separated by commas; a name may hold a comma itself.
         known: Name -> other names that find it.
 
     Raises:
         UnknownNameError: There is no such name; the message names the nearest ones, of all that are wrong.
 
     Example:
-        >>> choose("method", ["flem-s"], {"FLEM-S": [], "FLEM-T": []})
-        ['FLEM-S']
+        >>> choose("method", ["clif, random,dela"], {"DELA": [], "CLIF, Random": []})
+        ['CLIF, Random', 'DELA']
     """
-    finds = {other.casefold(): name for name, others in known.items() for other in others if other}
-    finds |= {name.casefold(): name for name in known}
-    wrong = [registry.unknown(what, name, list(known)) for name in asked if name.casefold() not in finds]
+    finds = {_folded(other): name for name, others in known.items() for other in others if other}
+    finds |= {_folded(name): name for name in known}
+    found, wrong = [], []
+    for text in asked:
+        words = [word for word in text.split(",") if word.strip()]
+        while words:
+            length = next((size for size in range(len(words), 0, -1) if _folded(",".join(words[:size])) in finds), 0)
+            if length:
+                found.append(finds[_folded(",".join(words[:length]))])
+            else:
+                wrong.append(registry.unknown(what, words[0].strip(), list(known)))
+            words = words[max(length, 1) :]
     if wrong:
         raise UnknownNameError("\n".join(wrong))
-    return list(dict.fromkeys(finds[name.casefold()] for name in asked))
+    return list(dict.fromkeys(found))
+
+
+def _folded(name: str) -> str:
+    return ",".join(word.strip() for word in name.casefold().split(","))

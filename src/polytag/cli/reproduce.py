@@ -1,0 +1,245 @@
+"""``polytag reproduce``: the experiment of a paper, as far as its data are here, with ours next to what it prints."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from polytag.bench.reproduce import Leg, Reproduced
+    from polytag.papers import Paper
+
+Names = Annotated[list[str] | None, typer.Option("--datasets", help="Data sets by the names of --list. [default: all but optional ones]")]
+Rows = Annotated[list[str] | None, typer.Option("--methods", help="Methods by the names of --list. [default: all but optional ones]")]
+
+
+def reproduce(
+    key: Annotated[str, typer.Argument(help="A paper, such as flem-2022, or a TOML file of your own with a CSV file beside it.")],
+    data: Annotated[Path | None, typer.Option(help="Folder that holds folders of features. [default: those of POLYTAG_DATA]")] = None,
+    datasets: Names = None,
+    methods: Rows = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
+    jobs: Annotated[int, typer.Option(help="Number of processes; the result does not depend on it.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of each process; last digits may depend on it.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    out: Annotated[Path | None, typer.Option(help="Folder for records and report. [default: polytag-KEY]")] = None,
+    show_list: Annotated[bool, typer.Option("--list", help="Only list methods and data sets, what is missing, and how to get it.")] = False,
+    short: Annotated[bool, typer.Option("--short", help="Only show in seconds that it works, on an embedded data set.")] = False,
+    switch: Annotated[list[str] | None, typer.Option("--set", help="Depart from the paper's protocol, NAME=VALUE: epochs=5.")] = None,
+) -> None:
+    """Run a paper's experiment on what is here, and print ours next to its numbers; the same command resumes."""
+    from polytag.data.catalogue import data_folders
+    from polytag.papers import load_paper
+
+    paper = load_paper(key)
+    folders = [data] if data is not None else data_folders()
+    if show_list:
+        list_paper(paper, folders)
+        return
+    missing: dict[str, str] = {}
+    changes = {"seeds": _seeds(seeds), **_protocol(switch or [])}
+    if short:
+        legs = [trial_leg(paper, changes)]
+    else:
+        legs, missing = paper_legs(paper, folders, datasets, methods, changes)
+    if not legs:
+        tell_missing(missing)
+        typer.echo("Nothing to run: none of these data sets is on this machine.", err=True)
+        raise typer.Exit(1)
+    how: dict[str, Any] = {"jobs": jobs, "threads": threads, "device": device}
+    raise typer.Exit(run_legs(paper, legs, missing, out or Path(f"polytag-{paper.key}"), **how))
+
+
+def paper_legs(
+    paper: "Paper", folders: Sequence[Path], datasets: Sequence[str] | None, methods: Sequence[str] | None, changes: dict[str, Any]
+) -> tuple[list["Leg"], dict[str, str]]:
+    """Return one leg for each group of data sets that are here, and how to get the others.
+
+    Args:
+        paper: The paper.
+        folders: Where folders of features are looked for.
+        datasets: Names; ``None``: all but the optional ones.
+        methods: Names; ``None``: all but the optional ones.
+        changes: Switches of the protocol that count most.
+
+    Raises:
+        UnknownNameError: There is no such data set or method.
+    """
+    from polytag.bench.reproduce import Case, arm, leg
+
+    sets = _chosen("data set", datasets, paper.sets, {one.name: [one.data, one.folder] for one in paper.sets})
+    rows = _chosen("method", methods, paper.methods, {one.name: [] for one in paper.methods})
+    arms = [arm(one.name, one.model, one.selector, one.loss, one.enhance, one.search) for one in rows]
+    missing: dict[str, str] = {}
+    here: dict[str, list[Case]] = {}
+    for one in sets:
+        place = one.place(folders)
+        if place is None:
+            missing[one.name] = one.how_to_get()
+        else:
+            here.setdefault(one.group, []).append(Case(one.name, place, one.same_data()))
+    found = []
+    for name, group in paper.groups.items():
+        taking_part = [each for each in arms if each.name not in group.without]
+        if name in here and taking_part:
+            rules = ({"preset": paper.protocol}, group.protocol, changes)
+            found.append(leg(name, group.title, taking_part, here[name], list(paper.metrics), *rules))
+    return found, missing
+
+
+def trial_leg(paper: "Paper", changes: dict[str, Any]) -> "Leg":
+    """Return a run of seconds: an embedded data set, the methods that the paper's file names for it, and the ends of every search.
+
+    Raises:
+        ParameterError: The paper's file has no such run.
+    """
+    from polytag.bench.reproduce import Case, arm, leg
+    from polytag.errors import ParameterError
+
+    trial = paper.trial
+    if trial is None:
+        raise ParameterError(f"expected a paper with a [trial] for --short, but {paper.key} has none; name one small data set instead")
+    arms = []
+    for one in paper.methods:
+        if one.name in trial.methods:
+            ends = {name: list(dict.fromkeys([values[0], values[-1]])) for name, values in one.search.items()}
+            arms.append(arm(one.name, one.model, one.selector, one.loss, one.enhance, ends))
+    rules = ({"preset": paper.protocol}, trial.protocol, changes)
+    return leg("short", "a run of seconds", arms, [Case(trial.data, trial.data, trial.data)], list(paper.metrics), *rules)
+
+
+def run_legs(paper: "Paper", legs: Sequence["Leg"], missing: dict[str, str], out: Path, **how: Any) -> int:
+    """Run every leg into a folder of its own, write their reports and the one that compares with the paper, and print it.
+
+    Args:
+        paper: The paper.
+        legs: What to run.
+        missing: Data sets that are not here, and how to get them.
+        out: The folder.
+        **how: ``jobs``, ``threads`` and ``device`` of ``run_experiment``.
+
+    Returns:
+        Exit code: 0, 1 if a cell failed, 130 after Ctrl-C.
+    """
+    from polytag.bench.report import save_experiment, write_report
+    from polytag.bench.reproduce import Reproduced
+    from polytag.bench.runner import plan, run_experiment
+    from polytag.bench.store import Store
+    from polytag.cli.session import Bar, chosen_device, interrupted, tell_failures, wide_console
+
+    how["device"] = chosen_device(how["device"])
+    result, code, console = Reproduced(legs, paper.printed, paper.printed_rank), 0, wide_console()
+    for part in legs:
+        store = Store(out / part.name)
+        try:
+            cells, hashes = plan(part.experiment)
+            save_experiment(store, part.experiment, hashes)
+            typer.echo(f"{part.name}: {len(part.cases)} data sets, {len(part.arms)} methods, {len(cells)} cells")
+            with Bar(console, len(cells), part.experiment.protocol.monitor) as bar:
+                outcomes = run_experiment(part.experiment, store, watch=bar.advance, cells=cells, **how)
+        except KeyboardInterrupt:
+            return interrupted(store.folder)
+        write_report(store, part.experiment, hashes, remarks=[f"Part of the reproduction of {paper.citation}"])
+        result.add(part, store, hashes)
+        code = max(code, tell_failures(outcomes, store))
+    _show(paper, result, missing, out, console.print)
+    return code
+
+
+def _show(paper: "Paper", result: "Reproduced", missing: dict[str, str], out: Path, draw: Callable[..., None]) -> None:
+    from polytag.bench.reproduce_report import Frame, write_reproduction
+
+    ran = [case.name for case in result.cases]
+    notes = [*paper.notes, *(f"{name}: {note}" for name in ran if (note := paper.dataset_note(name)) is not None)]
+    remarks = {one.name: one.note for one in paper.sets} | {one.name: one.note for one in paper.methods}
+    notes += [f"{name}: {remarks[name]}" for name in (*ran, *result.arms) if remarks.get(name)]
+    notes += [
+        f"{method} is left out of {part.name} ({', '.join(case.name for case in part.cases)}): {why}"
+        for part in result.legs
+        if part.name in paper.groups
+        for method, why in paper.groups[part.name].without.items()
+        if method in {one.name for one in paper.methods}
+    ]
+    frame = Frame(
+        title=paper.title,
+        about=[f"{paper.citation}, {paper.url}", f"data sets: {', '.join(ran)}", f"methods: {', '.join(result.arms)}"],
+        notes=notes,
+        control=paper.control,
+        questions=[(question.title, question.pairs) for question in paper.questions],
+        sizes={one.name: one.size for one in paper.sets},
+        missing=missing,
+    )
+    grids, notes = write_reproduction(result, out, frame)
+    for grid in grids:
+        draw(grid.to_rich())
+        draw()
+    for note in notes:
+        typer.echo(f"note: {note}")
+    tell_missing(missing)
+    typer.echo(f"Report: {out / 'report.md'}, with table.csv beside it, and records in {', '.join(part.name for part in result.legs)}.")
+
+
+def tell_missing(missing: dict[str, str]) -> None:
+    """Say of each data set that is not here how to get it."""
+    for name, how in missing.items():
+        typer.echo(f"missing: {name}: {how}")
+
+
+def list_paper(paper: "Paper", folders: Sequence[Path]) -> None:
+    """Print what a reproduction would run, and how to get what is missing."""
+    from polytag.bench.grid import Grid
+    from polytag.cli.session import wide_console
+
+    def optional(one: Any) -> str:
+        return "only if named" if one.optional else ""
+
+    console = wide_console()
+    typer.echo(f"{paper.citation}, {paper.url}; protocol {paper.protocol}")
+    rows = [
+        [one.name, ", ".join(filter(None, (one.model, one.selector, one.loss, one.enhance))), _grid(one.search), optional(one), one.note]
+        for one in paper.methods
+    ]
+    console.print(Grid("Methods", ["name", "model, selector, loss, enhancement", "searched", "run", "remark"], rows).to_rich())
+    rows = []
+    for one in paper.sets:
+        printed = "yes" if one.name in paper.datasets else "no"
+        place = one.place(folders)
+        rows.append([one.name, printed, place or "missing", one.group, optional(one), "" if place else one.how_to_get(), one.note])
+    header = ["name", "in the paper", "here as", "group", "run", "how to get it", "remark"]
+    console.print(Grid("Data sets", header, rows).to_rich())
+    for group in paper.groups.values():
+        left = "; ".join(f"without {method}: {why}" for method, why in group.without.items())
+        typer.echo(f"group {group.name}: {group.title or 'all data sets'}{'; ' + left if left else ''}")
+
+
+def _grid(search: Any) -> str:
+    return "; ".join(f"{name} of {', '.join(map(str, values))}" for name, values in search.items())
+
+
+def _chosen(what: str, asked: Sequence[str] | None, known: Sequence[Any], names: dict[str, Sequence[str]]) -> list[Any]:
+    """Return those that were asked for, in the paper's order; all but the optional ones if nothing was."""
+    from polytag.papers import choose
+
+    if not asked:
+        return [one for one in known if not one.optional]
+    chosen = set(choose(what, asked, names))
+    return [one for one in known if one.name in chosen]
+
+
+def _seeds(text: str) -> list[int]:
+    from polytag.cli.compare import seeds
+
+    return seeds(text)
+
+
+def _protocol(switches: Sequence[str]) -> dict[str, Any]:
+    """Read switches of the protocol; those of models belong to the paper's file."""
+    from polytag.cli.compare import parse_switches
+    from polytag.errors import ParameterError
+
+    found = parse_switches(switches)
+    wrong = [part for part, values in found.items() if values and part not in ("protocol", "split", "preparation")]
+    if wrong:
+        raise ParameterError(f"expected switches of the protocol for --set, but got {', '.join(wrong)}; methods are as in the paper's file")
+    return {**found["protocol"], **{part: found[part] for part in ("split", "preparation") if found[part]}}
