@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from polytag import __version__
-from polytag.cli import compare, datasets, demo, methods, report, reproduce
+from polytag.cli import compare, datasets, demo, features, methods, report, reproduce
 from polytag.errors import ParameterError, PolytagError, UnknownNameError
 
 app = typer.Typer(
