@@ -79,9 +79,9 @@ def _figure(kind: Any, results: Results, dataset: str, backbone: str, strategies
     monitor = results.experiment.protocol.monitor
     shown = monitor if monitor == "loss" else arrowed(monitor)
     if measured:
-        _finish(axes[0], "epoch", "loss on all training rows ↓")
-        _finish(axes[1], "seconds of training", "loss on all training rows ↓")
-    _finish(axes[-1], "epoch", f"validation {shown}")
+        finish(axes[0], "epoch", "loss on all training rows ↓")
+        finish(axes[1], "seconds of training", "loss on all training rows ↓")
+    finish(axes[-1], "epoch", f"validation {shown}")
     folds = max(len(results.cells(dataset, backbone, strategy)) for strategy in strategies)
     bands = ", band ± 1 standard deviation" if len(strategies) <= _BANDS else ""
     figure.suptitle(f"{backbone} on {dataset}: mean over {folds} fold{'s' * (folds != 1)}{bands}", fontsize=12)
@@ -102,7 +102,8 @@ def _curve(axis: Any, x: Array, values: Array, style: dict[str, Any], band: bool
         axis.fill_between(x[whole], mean - deviation, mean + deviation, color=style["color"], alpha=0.12, linewidth=0)
 
 
-def _finish(axis: Any, x: str, y: str) -> None:
+def finish(axis: Any, x: str, y: str) -> None:
+    """Give an axis its names and the look of all plots here."""
     if x == "epoch":
         axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_xlabel(x, fontsize=11)

@@ -2,20 +2,30 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from polytag.bench.distribution_plots import plot_parts
 from polytag.bench.grid import Grid
 from polytag.bench.method import Method
 from polytag.bench.plots import plot_convergence
+from polytag.bench.rank_plots import plot_all_ranks
 from polytag.bench.record import Record
 from polytag.bench.results import Results
 from polytag.bench.spec import Experiment, Protocol
 from polytag.bench.store import Store, cell_key, write_whole
 from polytag.bench.tables import Published, all_tables, values_csv
 from polytag.errors import MissingExtraError, ResumeError
+
+_PLOTS: dict[str, Callable[[Results, Path], list[Path]]] = {
+    "Which methods differ": plot_all_ranks,
+    "Convergence": plot_convergence,
+    "Parts of the objective": plot_parts,
+}
+"""Sections of pictures, as they stand in the report."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +95,11 @@ def write_report(
     tables, notes = all_tables(results, published), list(store.problems())
     if results.missing:
         notes.append(f"{results.missing} of {len(list(experiment.cells()))} cells have no record yet; the same command runs them")
+    plots: dict[str, list[Path]] = {}
     try:
-        plots = plot_convergence(results, store.folder / "plots")
+        for title, draw in _PLOTS.items():
+            plots[title] = draw(results, store.folder / "plots")
     except MissingExtraError as error:
-        plots = []
         notes.append(str(error))
     notes += _mixtures(results.records)
     text = {
@@ -98,10 +109,10 @@ def write_report(
     }
     for name, content in text.items():
         write_whole(store.folder / name, content)
-    return Report(results, tables, [*(store.folder / name for name in text), *plots], notes)
+    return Report(results, tables, [*(store.folder / name for name in text), *chain.from_iterable(plots.values())], notes)
 
 
-def _report(results: Results, tables: list[Grid], plots: list[Path], notes: Sequence[str], folder: Path) -> str:
+def _report(results: Results, tables: list[Grid], plots: dict[str, list[Path]], notes: Sequence[str], folder: Path) -> str:
     experiment = results.experiment
     lines = ["# Comparison of batch selectors" if len(results.strategies) > 1 else "# Results", ""]
     lines += [f"- data sets: {', '.join(results.datasets)}", f"- models: {', '.join(results.backbones)}"]
@@ -109,8 +120,9 @@ def _report(results: Results, tables: list[Grid], plots: list[Path], notes: Sequ
     lines += [f"- cells: {len(results.records)} of {len(list(experiment.cells()))}", ""]
     lines += [f"> {note}" for note in notes] + [""] * bool(notes)
     lines += ["## Results", "", *(grid.to_markdown() for grid in tables)]
-    if plots:
-        lines += ["## Convergence", "", *(f"![{plot.stem}]({plot.relative_to(folder).as_posix()})\n" for plot in plots)]
+    for title, files in plots.items():
+        if files:
+            lines += [f"## {title}", "", *(f"![{plot.stem}]({plot.relative_to(folder).as_posix()})\n" for plot in files)]
     lines += ["## Protocol", "", _protocol_grid(experiment.protocol).to_markdown()]
     lines += ["The learning rate and weight decay of each model, where the protocol leaves them open:", "", *_rates(results), ""]
     lines += ["## Data", "", _data_grid(results).to_markdown()]
