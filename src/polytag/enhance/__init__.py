@@ -2,5 +2,21 @@
 
 from polytag.enhance.base import Companion, Enhancer, Guidance, Recovered, distribution_loss
 from polytag.enhance.flem import FLEM
+from polytag.enhance.glle import GLLE
+from polytag.enhance.lemll import LEMLL
+from polytag.enhance.levi import LEVI
+from polytag.enhance.multi_output_svr import MultiOutputSVR, signed_targets
 
-__all__ = ["FLEM", "Companion", "Enhancer", "Guidance", "Recovered", "distribution_loss"]
+__all__ = [
+    "FLEM",
+    "GLLE",
+    "LEMLL",
+    "LEVI",
+    "Companion",
+    "Enhancer",
+    "Guidance",
+    "MultiOutputSVR",
+    "Recovered",
+    "distribution_loss",
+    "signed_targets",
+]
