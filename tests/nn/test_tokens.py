@@ -68,6 +68,24 @@ def test_every_feature_a_token_by_hand() -> None:
     torch.testing.assert_close(found[1, 2], x[1, 2] * read.weight[2] + read.bias[2])
 
 
+@pytest.mark.parametrize("form", ["patches", "features"])
+def test_neither_scale_nor_offset_of_a_feature_matters(form: str) -> None:
+    tokens, x = InputTokens(5, 8, form=form), torch.randn(40, 5)
+    found, _ = tokens(x)
+    again, _ = tokens(x * torch.tensor([1e3, 0.2, 1.0, 7.0, 20.0]) + torch.tensor([1e3, 3.0, 0.0, -5.0, 2.0]))
+    torch.testing.assert_close(again, found, atol=5e-3, rtol=0)
+    assert found.std(dim=0).mean() > 0.1
+
+
+def test_a_rare_feature_is_cut_and_a_constant_one_is_zero() -> None:
+    tokens = InputTokens(2, 1, form="features", positions=False)
+    x = torch.stack([torch.cat([torch.ones(1), torch.zeros(199)]), torch.full((200,), 7.0)], dim=1)
+    found, _ = tokens(x)
+    weight, bias = tokens.read.weight, tokens.read.bias
+    torch.testing.assert_close(found[0, 0], 5 * weight[0] + bias[0])
+    torch.testing.assert_close(found[:, 1], bias[1].expand(200, 1))
+
+
 def test_squares_of_a_picture_line_by_line() -> None:
     read, x = PixelTokens((1, 3, 4), 5, patch=2), torch.rand(2, 1, 3, 4)
     found, real = read(x)

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from polytag.data.table import Table
 from polytag.errors import DataError, ParameterError
+from polytag.nn.norm import BatchNorm
 from polytag.types import ArrayLike
 
 Form = Literal["ids", "active", "patches", "features", "pixels"]
@@ -23,6 +24,9 @@ _SPARSE = 0.1
 _LOTS, _LOT = 8, 16
 """``by_length`` makes at most so many lots of at least so many rows: smaller ones would slow down the matrix products."""
 
+_FARTHEST = 5.0
+"""Standard deviations from its mean beyond which a feature is cut: the few values of a rare feature would drown all others."""
+
 _LOOKED_AT = 10_000
 """Rows that ``token_context`` looks at, evenly spread."""
 
@@ -33,6 +37,9 @@ class InputTokens(nn.Module):
     The real tokens of a row are always its first ones; the vectors behind them are zero, and the longest row of the batch sets the length.
     A row with nothing in it (a text without words, a table row of zeros read as active features) gives one "empty" token, whose vector is
     learned.
+
+    Features of a table that enter as numbers (patches, features) are first brought to mean 0 and variance 1 by batch statistics, running
+    ones in prediction: the small differences between values of one sign would vanish in the layer norms that follow.
 
     Args:
         d: Number of features of a table.
@@ -95,12 +102,15 @@ class InputTokens(nn.Module):
             longest = self.read.count
         else:
             raise ParameterError(f"expected form 'ids', 'active', 'patches', 'features' or 'pixels', but got {form!r}")
+        self.norm = BatchNorm(d, affine=False) if form in ("patches", "features") else None
         placed = form in ("ids", "patches", "pixels") if positions is None else positions
         self.positions = nn.Parameter(_uniform(longest, width)) if placed else None
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tokens:
         """Return the tokens, shape (b, t, width), zero behind a row's end, and which are real, shape (b, t)."""
+        if self.norm is not None:
+            x = self.norm(x).clamp(-_FARTHEST, _FARTHEST)
         tokens, real = self.read(x)
         if self.positions is not None:
             tokens = tokens + self.positions[: tokens.shape[1]]
