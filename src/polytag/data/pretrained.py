@@ -1,11 +1,14 @@
-"""Texts as the token numbers that a pretrained encoder knows."""
+"""What pretrained encoders need from this machine or the network: their tokens, their networks, and checked files of weights."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from polytag.data.parted import sha256
 from polytag.data.tokenizer import PADDING, as_texts
 from polytag.errors import FetchError, MissingExtraError, ParameterError
 from polytag.types import Array
@@ -93,3 +96,36 @@ def pretrained(kind: str, name_or_path: str, *, download: bool = False) -> Any:
             f"{tried}. With a network, download=True or `hf download {name_or_path}` gets it; without one, copy its folder here and "
             f"say where it is. ({str(problem).splitlines()[0]})"
         ) from problem
+
+
+def weight_file(url: str, *, download: bool = False) -> Path:
+    """Return the file of a network's weights in torch's folder for them; get it if that is allowed, and check it.
+
+    Such files carry the first digits of their SHA-256 in the name: ``resnet50-0676ba61.pth``.
+
+    Args:
+        url: Where the file is on the network.
+        download: Whether the network may be used.
+
+    Raises:
+        FetchError: The file is not here (and may not, or cannot, be downloaded), or has another content; the message says where to put it.
+
+    Cost: one pass over the file.
+    """
+    import torch
+
+    name = url.rsplit("/", 1)[1]
+    target = Path(torch.hub.get_dir()) / "checkpoints" / name
+    digits = re.search(r"-([0-9a-f]{8,64})\.", name)
+    if not target.is_file():
+        by_hand = f"To provide it by hand, get {url} and save it as {target} (the environment variable TORCH_HOME moves that folder)"
+        if not download:
+            raise FetchError(f"the weights {name} are not on this machine, and nothing was downloaded, since download=False. {by_hand}")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(target), digits[1] if digits else None, progress=True)
+        except (OSError, RuntimeError) as problem:  # torch raises a RuntimeError for a wrong checksum
+            raise FetchError(f"could not download {url}: {problem}. {by_hand}") from problem
+    elif digits and not (came := sha256(target)).startswith(digits[1]):
+        raise FetchError(f"{target} is damaged: its sha256 should begin with {digits[1]}, as its name says, but is {came}; delete it")
+    return target

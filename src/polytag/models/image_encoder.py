@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polytag.data.pretrained import pretrained
+from polytag.data.pretrained import pretrained, weight_file
 from polytag.data.table import Table
 from polytag.errors import DataError, FetchError, MissingExtraError, ParameterError
 from polytag.losses import BCE, Loss
@@ -38,7 +38,8 @@ class ImageEncoder(MultiLabelModel):
     Args:
         d: Number of channels.
         q: Number of labels.
-        encoder: A name in the library's list (pretrained), or a folder for transformers; or a configuration of transformers, such as
+        encoder: A name in the library's list (pretrained; for torchvision also with the weights' name, ``"resnet50.IMAGENET1K_V1"``), or a
+            folder for transformers; or a configuration of transformers, such as
             ``{"model_type": "resnet", "hidden_sizes": [16, 32], "depths": [1, 1]}`` (untrained); or a network, of which a copy is taken,
             that returns (b, k), (b, places, k), (b, k, height, width), or an object with ``last_hidden_state``.
         source: The library that knows the name: ``"timm"``, ``"transformers"`` or ``"torchvision"``.
@@ -261,10 +262,16 @@ def _from_timm(name: str, download: bool) -> _Found:
 
 def _from_torchvision(name: str, download: bool) -> _Found:
     models = _imported("torchvision.models")
-    weights = models.get_model_weights(name).DEFAULT
-    if not download:
-        _refuse_unless((Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[1]).is_file(), "torchvision", name)
-    network = models.get_model(name, weights=weights)
+    network_name, _, version = name.partition(".")
+    try:
+        choices = models.get_model_weights(network_name)
+        weights = choices[version] if version else choices.DEFAULT
+    except (ValueError, KeyError) as problem:
+        raise ParameterError(
+            f"expected a name of torchvision.models.list_models(), or with weights such as 'resnet50.IMAGENET1K_V1', but got {name!r}"
+        ) from problem
+    weight_file(weights.url, download=download)  # torchvision takes the file from there
+    network = models.get_model(network_name, weights=weights)
     for head in ("fc", "classifier", "heads", "head"):
         if hasattr(network, head):
             setattr(network, head, nn.Identity())

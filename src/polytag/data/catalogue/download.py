@@ -52,7 +52,7 @@ class Download:
         part = target.with_name(target.name + ".part")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with _alone(part.with_name(part.name + ".lock")):
+            with alone(part.with_name(part.name + ".lock")):
                 if not target.is_file() or checksum(target) != file.sha256:
                     self._gather(file, part, target)
         except FetchError:
@@ -159,7 +159,7 @@ def _writer(raw: Any, target: Path) -> Any:
 
 
 @contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def alone(lock: Path) -> Iterator[None]:
     """Let one process in at a time, where the platform has file locks."""
     try:
         import fcntl

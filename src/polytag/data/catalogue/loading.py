@@ -9,6 +9,7 @@ from polytag import registry
 from polytag.data.catalogue.fetching import fetch
 from polytag.data.catalogue.listing import Entry, entry, names
 from polytag.data.dataset import Dataset
+from polytag.data.parted import is_folder_of_features, open_folder, open_parts
 from polytag.data.readers import read_arff, read_libsvm, read_mat, read_table
 from polytag.data.readers.images import read_images
 from polytag.data.readers.texts import read_texts
@@ -28,11 +29,12 @@ def load_dataset(
     labels: str | Sequence[str] | None = None,
     offline: bool | None = None,
 ) -> Dataset:
-    """Return a data set: of the catalogue by its name, or a file by its path.
+    """Return a data set: of the catalogue by its name, or a file or a folder of features by its path.
 
     Args:
         name_or_path: A name such as ``"yeast"`` (all of them: ``polytag.data.catalogue.names()``), or the path of an ARFF, MATLAB or LIBSVM
-            file, or of a table (CSV, TSV, Parquet) together with one of the next arguments.
+            file, or of a table (CSV, TSV, Parquet) together with one of the next arguments; or of a folder that ``polytag features`` or
+            ``write_mapped`` wrote.
         part: ``"train"``, ``"test"``, ``"fold1"``, ... for one part as published; ``None`` for the whole set: its full file if it has one,
             else train and test, or the folds, one after the other.
         text_column: The column of texts of a table, or several; for texts of the catalogue, which of their columns (by default the
@@ -46,6 +48,7 @@ def load_dataset(
         UnknownNameError: There is no such set, part, file, or column of a set of the catalogue.
         FetchError: A file is neither on this machine nor to be had.
         ReadError: The file is malformed, or a column is missing.
+        DataError: A folder of features is unfinished or damaged.
         ParameterError: The arguments do not fit the set.
 
     Cost: reading; a download and a checksum the first time.
@@ -58,6 +61,12 @@ def load_dataset(
         ('y',)
     """
     sheet = _sheet(name_or_path)
+    if sheet is None and is_folder_of_features(name_or_path):
+        if (text_column, image_column, labels) != (None, None, None):
+            raise ParameterError(
+                f"a folder of features knows its labels, but got {text_column=}, {image_column=}, {labels=} for {str(name_or_path)!r}"
+            )
+        return open_folder(name_or_path, part)
     if sheet is None:
         return _from_path(Path(name_or_path), part, text_column, image_column, image_size, labels)
     if image_column is not None or labels is not None:
@@ -75,34 +84,43 @@ def load_dataset(
     return data if part is None else replace(data, name=f"{sheet.name}/{part}")
 
 
-def load_parts(name: str, *, offline: bool | None = None) -> dict[str, Dataset]:
+def load_parts(name: str | Path, *, offline: bool | None = None) -> dict[str, Dataset]:
     """Return the published parts of a set, each on its own: train and test, or the folds; a set in one piece as ``"full"``.
+
+    A folder that ``polytag features`` wrote has the parts that its encoder was trained, chosen and not trained on: train, valid, test.
 
     A fold is a test part; what belongs to its training is the union of the other folds.
 
     Args:
-        name: Name of a set of the catalogue.
+        name: Name of a set of the catalogue, or a folder of features.
         offline: As in ``load_dataset``.
 
     Raises:
         UnknownNameError: There is no such set.
+        DataError: A folder of features is unfinished or damaged.
         FetchError: A file is neither on this machine nor to be had.
 
     Cost: as ``load_dataset``.
     """
-    sheet = entry(name)
+    if _sheet(name) is None:
+        if is_folder_of_features(name):
+            return open_parts(name)
+        raise UnknownNameError(
+            f"{name} has no parts: expected a name of the catalogue or a folder of features; load a file with load_dataset"
+        )
+    sheet = entry(str(name))
     parts = tuple(part for part in sheet.parts if part != "full") or ("full",)
     return {part: load_dataset(sheet.name, None if part == "full" else part, offline=offline) for part in parts}
 
 
 def _sheet(name_or_path: str | Path) -> Entry | None:
     """Return the catalogue's entry, or ``None`` if the argument is the path of a file."""
-    if isinstance(name_or_path, Path):
-        return None
+    if isinstance(name_or_path, Path) or (Path(name_or_path).name != name_or_path and is_folder_of_features(name_or_path)):
+        return None  # "./yeast" is a folder, if there is one, and "yeast" the set
     try:
         return entry(name_or_path)
     except UnknownNameError:
-        if Path(name_or_path).is_file() or _kind(Path(name_or_path)) in (*_READERS, *_TABLES):
+        if Path(name_or_path).is_file() or is_folder_of_features(name_or_path) or _kind(Path(name_or_path)) in (*_READERS, *_TABLES):
             return None
         raise
 
