@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from polytag.bench.fitting import Seeds, fit_classical, fit_deep
+from polytag.bench.fitting import Seeds, fit_classical
 from polytag.bench.method import Method
+from polytag.bench.parts import published_parts, published_split
+from polytag.bench.presets import PUBLISHED
 from polytag.bench.record import Record, environment
+from polytag.bench.search import fit_best
 from polytag.bench.spec import Protocol
 from polytag.bench.store import cell_key, content_hash
 from polytag.data.catalogue import load_dataset
@@ -27,6 +30,7 @@ def run_cell(
     fold: int,
     seed: int,
     *,
+    source: str | None = None,
     device: str = "cpu",
     callbacks: tuple[Callback, ...] = (),
 ) -> Record:
@@ -40,11 +44,12 @@ def run_cell(
         protocol: How.
         fold: Which fold is tested on, from 0.
         seed: Seed.
+        source: Name or path that published parts are looked up by, where the data set is given itself; ``None`` takes its name.
         device: Where the model lives.
         callbacks: Watchers of the training.
 
     Raises:
-        DataError: The data do not suit the protocol.
+        DataError: The data do not suit the protocol: a model does not read them, they have no published parts, ...
         DivergenceError: The training loss became NaN or infinite.
 
     Cost: that of the training; reading and splitting come on top.
@@ -53,14 +58,18 @@ def run_cell(
     data = load_dataset(dataset) if isinstance(dataset, str) else dataset
     preparation = Preparation(**protocol.preparation)
     tested = data if preparation.count_on == "train" else data.with_labels(preparation.kept_labels(data))
-    split = kfold(tested, protocol.folds, **{"seed": seed, **protocol.split})[fold]
+    if protocol.split.get("parts") == PUBLISHED:
+        known_as = source or (dataset if isinstance(dataset, str) else dataset.name)
+        split = published_split(published_parts(known_as, data), tested, protocol.split, seed)
+    else:
+        split = kfold(tested, protocol.folds, **{"seed": seed, **protocol.split})[fold]
     parts = preparation.prepare(data, split, inputs=method.inputs, tokenizer=method.tokenizer() if data.kind == "text" else None)
 
     seeds = derived_seeds(seed, fold)
     if method.is_classical:
         fitted = fit_classical(method, parts, seeds)
     else:
-        fitted = fit_deep(method, protocol, parts, seeds, device=device, callbacks=callbacks)
+        fitted = fit_best(method, protocol, parts, seeds, device=device, callbacks=callbacks)
 
     proba = fitted.proba(parts.test)
     if fitted.labels is not None and method.threshold == 0.5:
@@ -83,7 +92,7 @@ def run_cell(
         history=fitted.run.to_dict()["history"],
         best_epoch=fitted.run.best_epoch,
         training=fitted.training,
-        prepared=parts.description,
+        prepared={**parts.description, **({} if fitted.search is None else {"search": fitted.search})},
         seconds={
             "train": fitted.run.seconds,
             "select": fitted.run.select_seconds,

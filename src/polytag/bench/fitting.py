@@ -16,6 +16,7 @@ from polytag.data.prepare import PreparedSplit
 from polytag.data.table import Table
 from polytag.errors import DataError
 from polytag.models.base import MultiLabelModel
+from polytag.models.enhanced import Enhanced
 from polytag.selectors.base import BatchSelector
 from polytag.training import Callback, Epoch, Run, predict, shared
 from polytag.types import Array
@@ -28,8 +29,9 @@ class Fitted(NamedTuple):
         proba: Probabilities (or votes in [0, 1]) of a prepared data set, shape (n, q), float64.
         labels: The method's own decisions, shape (n, q); ``None`` where probabilities above one half are meant.
         run: How training went.
-        setup: Seconds that building the selector took.
+        setup: Seconds that building the selector took, and recovering label distributions beforehand.
         training: Learning rate and the like, where the protocol leaves them to the model.
+        search: What was chosen by the validation rows, and from what; ``None`` where there was no choice.
     """
 
     proba: Callable[[Dataset], Array]
@@ -37,6 +39,7 @@ class Fitted(NamedTuple):
     run: Run
     setup: float
     training: dict[str, Any]
+    search: dict[str, Any] | None = None
 
 
 @runtime_checkable
@@ -74,11 +77,12 @@ def fit_deep(
     train = Table(parts.train, device)
     model = build_model(method, protocol, train, seeds.weights)
     building = time.perf_counter()
+    learner = enhanced(method, model, train, seeds.weights)
     selector = build_selector(method, protocol, train, seeds.batches)
     setup = time.perf_counter() - building
     preset = method.model_params.get("preset")
     trainer = protocol.trainer(type(model), plain=method.selector == "random", preset=preset, seed=seeds.noise, callbacks=callbacks)
-    run = trainer.fit(shared(model), train, selector, Table(parts.valid, device) if parts.valid.n else None)
+    run = trainer.fit(shared(learner), train, selector, Table(parts.valid, device) if parts.valid.n else None)
 
     def proba(data: Dataset) -> Array:
         return np.asarray(predict(model, Table(data, device), precision=protocol.precision).double().sigmoid().numpy())
@@ -142,6 +146,14 @@ def build_model(method: Method, protocol: Protocol, train: Table, seed: int) -> 
     if method.loss is not None:
         params["loss"] = registry.get("loss", method.loss).from_data(train, **(method.loss_params or {}))
     return kind.from_data(train, seed=seed, **params)
+
+
+def enhanced(method: Method, model: MultiLabelModel, train: Table, seed: int) -> MultiLabelModel:
+    """Return what is trained: the model, or the model with its label enhancement beside it, which starts from a seed of its own."""
+    if method.enhance is None:
+        return model
+    enhancer = registry.get("enhancer", method.enhance)(**(method.enhance_params or {}))
+    return Enhanced.around(model, enhancer, train, seed=seed + 1)
 
 
 def build_selector(method: Method, protocol: Protocol, train: Table, seed: int) -> BatchSelector:

@@ -12,6 +12,12 @@ from polytag.thresholds import Threshold
 NO_SELECTOR = "none"
 """Selector of methods that have no batches."""
 
+RATES = ("lr", "weight_decay")
+"""What ``Method.search`` may look for besides parameters of the model, the loss, the selector and the enhancer."""
+
+PARTS = {"model": "model", "loss": "loss", "selector": "selector", "enhance": "enhancer"}
+"""Parts of a method, and what the registry calls them."""
+
 
 class Specification(BaseModel):
     """A frozen bundle of checked, JSON-able values; a wrong one raises ``ParameterError`` with every problem on a line."""
@@ -30,7 +36,7 @@ class Specification(BaseModel):
 
 
 class Method(Specification):
-    """What is trained: a deep model and how its batches are chosen, or a classical one.
+    """What is trained: a deep model, how its batches are chosen and its labels enhanced, or a classical one.
 
     Args:
         model: Name of a deep or classical model.
@@ -41,6 +47,10 @@ class Method(Specification):
         model_params: Further parameters of the model.
         selector_params: Further parameters of the selector.
         loss_params: Further parameters of the loss.
+        enhance: Name of the label enhancement under which a deep model is trained; ``None`` for none.
+        enhance_params: Further parameters of the enhancement.
+        search: Values to choose from by the validation rows, such as ``{"enhance.alpha": [1e-4, 1e-3], "lr": [0.01, 0.1]}``: names are
+            ``model.*``, ``loss.*``, ``selector.*``, ``enhance.*``, ``lr`` and ``weight_decay``; every combination is trained.
 
     Raises:
         ParameterError: A name or parameter does not exist; the message names all that do not.
@@ -53,6 +63,9 @@ class Method(Specification):
     model_params: dict[str, Any] = Field(default_factory=dict)
     selector_params: dict[str, Any] = Field(default_factory=dict)
     loss_params: dict[str, Any] | None = None
+    enhance: str | None = None
+    enhance_params: dict[str, Any] | None = None
+    search: dict[str, list[Any]] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -69,11 +82,11 @@ class Method(Specification):
             raise ValueError(registry.unknown("model", name, known))
         return name
 
-    @field_validator("selector", "loss")
+    @field_validator("selector", "loss", "enhance")
     @classmethod
     def _name_exists(cls, name: str | None, info: Any) -> str | None:
         if name is not None and name != NO_SELECTOR:
-            _named(info.field_name, name)
+            _named(PARTS[info.field_name], name)
         return name
 
     @field_validator("threshold")
@@ -85,17 +98,22 @@ class Method(Specification):
             raise ValueError(str(error)) from None
         return rule
 
-    @field_validator("model_params", "selector_params", "loss_params")
+    @field_validator("model_params", "selector_params", "loss_params", "enhance_params")
     @classmethod
     def _parameters_exist(cls, params: dict[str, Any] | None, info: Any) -> dict[str, Any] | None:
-        kind = info.field_name.removesuffix("_params")
-        name = info.data.get(kind)
+        part = info.field_name.removesuffix("_params")
+        name = info.data.get(part)
         if params and name is not None:
-            known = parameters("classical" if kind == "model" and name in registry.names("classical") else kind, name)
+            known = parameters("classical" if part == "model" and name in registry.names("classical") else PARTS[part], name)
             for given in params:
                 if known and given not in known:
-                    raise ValueError(registry.unknown(f"parameter of {kind} {name!r}", given, sorted(known)))
+                    raise ValueError(registry.unknown(f"parameter of {PARTS[part]} {name!r}", given, sorted(known)))
         return params
+
+    @field_validator("enhance_params", "search")
+    @classmethod
+    def _nothing_is_absent(cls, values: dict[str, Any] | None) -> dict[str, Any] | None:
+        return values or None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -105,7 +123,44 @@ class Method(Specification):
             raise ValueError(f"expected no loss for the model {self.model!r}, whose objective is its own, but got {self.loss!r}")
         if self.selector == NO_SELECTOR and not self.is_classical:
             raise ValueError(f"expected a batch selector for the deep model {self.model!r}, but got none; name one, such as 'random'")
+        if self.is_classical and self.enhance is not None:
+            raise ValueError(
+                f"expected no label enhancement for the classical model {self.model!r}, but got {self.enhance!r}; it needs a "
+                "model that is trained batch by batch, such as 'linear'"
+            )
+        if self.enhance == NO_SELECTOR or (self.enhance is None and self.enhance_params):
+            raise ValueError(
+                f"expected a label enhancement, such as one of {registry.names('enhancer')}, but got {self.enhance!r} with the "
+                f"parameters {self.enhance_params}; leave both out for none"
+            )
+        problems = [problem for name, values in (self.search or {}).items() if (problem := self._problem_of_search(name, values))]
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
+
+    def _problem_of_search(self, name: str, values: list[Any]) -> str | None:
+        """Say what is wrong with one line of ``search``; ``None`` if nothing is."""
+        if self.is_classical:
+            return (
+                f"expected nothing to search for the classical model {self.model!r}, but got {name!r}; give its parameters in model_params"
+            )
+        if not values or len({repr(value) for value in values}) < len(values):
+            return f"expected different values to choose from for {name!r}, but got {values!r}"
+        return None if name in RATES else self._problem_of_name(name)
+
+    def _problem_of_name(self, name: str) -> str | None:
+        part, dot, parameter = name.partition(".")
+        if not dot or part not in PARTS:
+            return f"expected model.*, loss.*, selector.*, enhance.*, lr or weight_decay to search for, but got {name!r}"
+        chosen = getattr(self, part)
+        if chosen is None:
+            return f"expected a {PARTS[part]} whose {parameter!r} is searched for, but the method has none; name one, or drop {name!r}"
+        known = parameters(PARTS[part], chosen)
+        if known and parameter not in known:
+            return registry.unknown(f"parameter of {PARTS[part]} {chosen!r}", parameter, sorted(known))
+        if parameter in (getattr(self, f"{part}_params") or {}):
+            return f"expected {name!r} either given or searched for, but got both; leave one out"
+        return None
 
     @property
     def is_classical(self) -> bool:
@@ -125,13 +180,16 @@ class Method(Specification):
     def backbone(self) -> str:
         """What the rows of one table share: everything but the selector."""
         loss = {} if self.loss is None else {"loss": _label(self.loss, self.loss_params or {})}
+        enhance = {} if self.enhance is None else {"enhance": _label(self.enhance, self.enhance_params or {})}
         cut = {} if self.threshold == 0.5 else {"threshold": self.threshold}
-        return _label(self.model, {**loss, **cut, **self.model_params})
+        searched = {name: values for name, values in (self.search or {}).items() if not name.startswith("selector.")}
+        return _label(self.model, {**loss, **enhance, **cut, **self.model_params, **searched})
 
     @property
     def strategy(self) -> str:
-        """The selector with its parameters."""
-        return _label(self.selector, self.selector_params)
+        """The selector with its parameters; values in brackets are chosen from by the validation rows."""
+        searched = {name.removeprefix("selector."): values for name, values in (self.search or {}).items() if name.startswith("selector.")}
+        return _label(self.selector, {**self.selector_params, **searched})
 
 
 def parameters(kind: str, name: str) -> set[str]:

@@ -5,34 +5,28 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
+import torch
 from pydantic import Field, field_validator, model_validator
 
 from polytag import metrics as metric_functions
 from polytag import registry
-from polytag.bench.method import Method, Specification, parameters
-from polytag.bench.notation import read_call
+from polytag.bench.crossing import crossed
+from polytag.bench.method import Method, Specification
+from polytag.bench.presets import DATA_PRESETS, PUBLISHED, TRAINING_PRESETS, filled_split, split_problems
 from polytag.data import catalogue
-from polytag.data.prepare import PRESETS, Preparation
-from polytag.errors import ParameterError, PolytagError, UnknownNameError
+from polytag.data.prepare import Preparation
+from polytag.errors import PolytagError, UnknownNameError
 from polytag.models.base import MultiLabelModel
 from polytag.training import Trainer
 
-TRAINING_PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "clean": {},
-    "authors-2024": {
-        "epochs": 101,
-        "lr": 1e-4,
-        "weight_decay": 1e-4,
-        "warmup_epochs": 3,
-        "keep": "last",
-        "compat": "authors",
-        "model_preset": "adabatch",
-        "plain_random": True,
-    },
+OPTIMIZERS: Mapping[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
 }
-"""What a named protocol says about training; ``polytag.data.prepare.PRESETS`` says the same about splits and preparation."""
+"""Optimisers by name."""
 
 SHOWN_METRICS = ("macro_f1", "micro_f1", "macro_auc", "ranking_loss", "hamming_loss", "one_error")
 """Metrics of the tables unless others are asked for; records hold all of them."""
@@ -42,18 +36,22 @@ class Protocol(Specification):
     """How it is trained and tested. Values that are not given come from the preset; the quirks of a paper are switches among them.
 
     Args:
-        preset: ``"clean"`` or ``"authors-2024"``.
-        folds: Number of folds.
+        preset: ``"clean"``, ``"authors-2024"`` or ``"flem-2022"``, see ``polytag.bench.presets``.
+        folds: Number of folds; 1 where the parts are the published ones.
         seeds: One complete cross-validation each; not part of a cell's identity, so seeds can be added later.
         split: Switches of ``polytag.data.splits.kfold``: ``valid``, ``valid_from``, ``order``, ``keep_duplicates_together``, and
-            ``seed`` to keep the folds the same under all seeds.
+            ``seed`` to keep the folds the same under all seeds. ``"parts": "published"`` tests on the test part as published and takes
+            ``valid``, stratified, from its training part, or with ``"valid_from": "published"`` the published validation part where the
+            set has one (which is so where ``valid`` is not given).
         preparation: Switches of ``polytag.data.prepare.Preparation``.
         epochs: Number of epochs.
         batch_size: Rows in a batch.
         lr: Learning rate; ``None`` is the model's own.
         weight_decay: L2 penalty; ``None`` is the model's own.
         warmup_epochs: Epochs over which the learning rate rises; 0 leaves it to the model, which may have its own.
-        clip_norm: Largest norm of the gradient; ``None`` leaves it to the model.
+        clip_norm: Largest norm of the gradient, or ``"adaptive"``, see ``Trainer``; ``None`` leaves it to the model.
+        optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"``; ``None`` is the model's own.
+        optimizer_params: Further arguments of that optimiser, such as ``{"amsgrad": True}``.
         monitor: Metric that says which epoch is best.
         patience: Epochs without improvement before training stops.
         keep: Weights to test: of the ``"best"`` or of the ``"last"`` epoch.
@@ -68,8 +66,8 @@ class Protocol(Specification):
         ParameterError: Values make no sense; the message names all that do not.
     """
 
-    preset: Literal["clean", "authors-2024"] = "clean"
-    folds: int = Field(default=5, ge=2)
+    preset: Literal["clean", "authors-2024", "flem-2022"] = "clean"
+    folds: int = Field(default=5, ge=1)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     split: dict[str, Any] = Field(default_factory=dict)
     preparation: dict[str, Any] = Field(default_factory=dict)
@@ -78,7 +76,9 @@ class Protocol(Specification):
     lr: float | None = Field(default=None, gt=0)
     weight_decay: float | None = Field(default=None, ge=0)
     warmup_epochs: float = Field(default=0.0, ge=0)
-    clip_norm: float | None = Field(default=None, gt=0)
+    clip_norm: Annotated[float, Field(gt=0)] | Literal["adaptive"] | None = None
+    optimizer: str | None = None
+    optimizer_params: dict[str, Any] | None = None
     monitor: str = "macro_auc"
     patience: int | None = Field(default=None, ge=1)
     keep: Literal["best", "last"] = "best"
@@ -93,18 +93,19 @@ class Protocol(Specification):
     @classmethod
     def _fill_from_preset(cls, values: Any) -> Any:
         preset = values.get("preset", "clean")
-        if preset not in PRESETS or not all(isinstance(values.get(name, {}), Mapping) for name in ("split", "preparation")):
+        if preset not in TRAINING_PRESETS or not all(isinstance(values.get(name, {}), Mapping) for name in ("split", "preparation")):
             return values
-        nested = {name: {**PRESETS[preset][name], **values.get(name, {})} for name in ("split", "preparation")}
-        return {**TRAINING_PRESETS[preset], **values, **nested}
+        split = filled_split(preset, values.get("split", {}), values.get("folds"))
+        preparation = {**DATA_PRESETS[preset]["preparation"], **values.get("preparation", {})}
+        folds = {"folds": 1} if split.get("parts") == PUBLISHED else {}
+        return {**folds, **TRAINING_PRESETS[preset], **values, "split": split, "preparation": preparation}
 
     @field_validator("split")
     @classmethod
-    def _split_switches_exist(cls, split: dict[str, Any]) -> dict[str, Any]:
-        known = ["valid", "valid_from", "order", "keep_duplicates_together", "seed"]
-        for name in split:
-            if name not in known:
-                raise ValueError(registry.unknown("switch of the split", name, known))
+    def _split_switches_exist(cls, split: dict[str, Any], info: Any) -> dict[str, Any]:
+        problems = split_problems(split, info.data.get("folds"))
+        if problems:
+            raise ValueError("\n".join(problems))
         return split
 
     @field_validator("preparation")
@@ -122,6 +123,25 @@ class Protocol(Specification):
         if len(set(seeds)) < len(seeds) or min(seeds) < 0:
             raise ValueError(f"expected different seeds >= 0, but got {list(seeds)}")
         return seeds
+
+    @field_validator("optimizer")
+    @classmethod
+    def _optimizer_exists(cls, name: str | None) -> str | None:
+        if name is not None and name not in OPTIMIZERS:
+            raise ValueError(registry.unknown("optimizer", name, list(OPTIMIZERS)))
+        return name
+
+    @field_validator("optimizer_params")
+    @classmethod
+    def _optimizer_params_exist(cls, params: dict[str, Any] | None, info: Any) -> dict[str, Any] | None:
+        name = info.data.get("optimizer")
+        if params and name is None:
+            raise ValueError(f"expected optimizer_params together with a known optimizer, but got {params}; name one, such as 'adamw'")
+        known = set(inspect.signature(OPTIMIZERS[name]).parameters) - {"params", "lr", "weight_decay"} if params else set()
+        for given in params or {}:
+            if given not in known:
+                raise ValueError(registry.unknown(f"parameter of optimizer {name!r}", given, sorted(known)))
+        return params or None
 
     @field_validator("monitor")
     @classmethod
@@ -144,14 +164,16 @@ class Protocol(Specification):
         own = model.training_defaults(preset or (self.model_preset if self.model_preset in model.PRESETS else None), epochs=self.epochs)
         plain = plain and self.plain_random
         same = ("epochs", "monitor", "patience", "keep", "precision", "measure_train_loss")
-        of_the_model = ("optimizer", "optimizer_params", "schedule")
+        chosen = {name: own[name] for name in ("optimizer", "optimizer_params", "schedule") if name in own}
+        if self.optimizer is not None:
+            chosen |= {"optimizer": OPTIMIZERS[self.optimizer], "optimizer_params": dict(self.optimizer_params or {})}
         return Trainer(
             lr=own.get("lr", 1e-3) if self.lr is None else self.lr,
             weight_decay=0.0 if plain else own.get("weight_decay", 0.0) if self.weight_decay is None else self.weight_decay,
             warmup_epochs=0.0 if plain else self.warmup_epochs or own.get("warmup_epochs", 0.0),
             clip_norm=own.get("clip_norm") if self.clip_norm is None else self.clip_norm,
             **{name: getattr(self, name) for name in same},
-            **{name: own[name] for name in of_the_model if name in own},
+            **chosen,
             **settings,
         )
 
@@ -196,7 +218,7 @@ class Experiment(Specification):
         found, bad = [], []
         for name in datasets:
             try:
-                found.append(name if Path(name).is_file() else catalogue.entry(name).name)
+                found.append(name if Path(name).exists() else catalogue.entry(name).name)
             except UnknownNameError as error:
                 bad.append(str(error))
         if bad:
@@ -221,44 +243,39 @@ class Experiment(Specification):
         selectors: Any,
         *,
         losses: Any = (None,),
+        enhancers: Any = (None,),
         pressure: float | None = None,
+        search: Mapping[str, Any] | None = None,
         method: Mapping[str, Any] | None = None,
         **rest: Any,
     ) -> Self:
-        """Cross models with selectors.
+        """Cross models with selectors, losses and label enhancements.
 
         Args:
             datasets: Names.
             models: Names, with parameters if wanted: ``"clif(hidden=256)"``.
             selectors: The same: ``"d2ace(hardness=code)"``.
             losses: The same: ``"asl(gamma_negative=2)"``; ``None`` is the model's own. Classical models are crossed with none.
+            enhancers: The same: ``"flem(strategy=s)"``; ``None`` or ``"none"`` is none. Classical models are crossed with none.
             pressure: Selection pressure of those selectors that have one.
+            search: Values to choose from by the validation rows, see ``Method``; each method searches for those that it has.
             method: What all methods share, for example ``{"threshold": 0.4}``.
-            **rest: ``protocol`` and ``metrics``.
+            **rest: ``protocol``, ``metrics`` and ``reading``.
+
+        Raises:
+            ParameterError: As the class; or a loss, an enhancement or a search that no method of the comparison has.
         """
-
-        def params(selector: str) -> dict[str, Any]:
-            has = pressure is not None and selector in registry.names("selector") and "pressure" in parameters("selector", selector)
-            return {"pressure": pressure} if has else {}
-
-        shared = dict(method or {})
-        of_models, of_selectors = shared.pop("model_params", {}), shared.pop("selector_params", {})
-        classical = registry.names("classical")
-
-        def training(loss: str | None, model: str) -> dict[str, Any]:
-            if loss is None or model in classical:
-                return {}
-            name, of_loss = read_call(loss)
-            return {"loss": name, **({"loss_params": of_loss} if of_loss else {})}
-
-        if models and losses != (None,) and list(losses) != [None] and all(read_call(model)[0] in classical for model in models):
-            raise ParameterError(f"expected no loss where all models are classical, which have their own, but got {', '.join(losses)}")
-        methods: Any = [
-            {"model": m, "selector": s, "model_params": of_models | mp, "selector_params": params(s) | of_selectors | sp, **shared}
-            | training(loss, m)
-            for (m, mp), loss, (s, sp) in itertools.product(map(read_call, models), losses, map(read_call, selectors))
-        ]
+        methods: Any = crossed(models, selectors, losses, enhancers, pressure=pressure, search=search, shared=method)
         return cls(datasets=datasets, methods=methods, **rest)
+
+    @model_validator(mode="after")
+    def _something_to_search_by(self) -> Self:
+        searched = next((method.search for method in self.methods if method.search), None)
+        if searched and self.protocol.split.get("valid") == 0 and self.protocol.split.get("valid_from") == "train":
+            raise ValueError(
+                f"expected validation rows to search for {', '.join(searched)} by, but got split.valid=0; set split.valid=0.1 or more"
+            )
+        return self
 
     def cells(self) -> Iterator[Cell]:
         """Walk through all runs; those that share data and folds are neighbours, so that every method has results early."""

@@ -10,12 +10,22 @@ _MODELS = ["clif"]
 _SELECTORS = ["random,hard,adaptive,adac"]
 
 Losses = Annotated[list[str] | None, typer.Option(help="Losses, such as `bce,asl(detach_focal_weight=true)`. [default: the model's own]")]
+Enhancers = Annotated[
+    list[str] | None, typer.Option(help="Label enhancements that models are trained under, such as `none,flem(strategy=s),glle`.")
+]
+Searches = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--search", help="Values to choose from by the validation rows: enhance.alpha=1e-4,1e-3; also lr, model.*, loss.*, selector.*."
+    ),
+]
 LabelColumns = Annotated[str | None, typer.Option(help="Columns of the labels, separated by commas. [default: all others of 0 and 1]")]
 Switches = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="Other switches, NAME=VALUE: keep=last, split.valid=0.2, preparation.scale=standard, model.hidden=64, selector.warmup=5.",
+        help="Other switches, NAME=VALUE: keep=last, split.valid=0.2, preparation.scale=standard, model.hidden=64, selector.warmup=5, "
+        "enhance.alpha=0.1, optimizer=adamw, optimizer.amsgrad=true.",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder for records and report; what it already holds is not run again.")]
@@ -26,11 +36,13 @@ def compare(
     model: Annotated[list[str], typer.Option(help="Models, deep or classical, such as `clif(hidden=256),dela,mlknn`.")] = _MODELS,
     selector: Annotated[list[str], typer.Option(help="Batch selectors, such as `random,d2ace(hardness=code)`.")] = _SELECTORS,
     loss: Losses = None,
+    enhance: Enhancers = None,
+    search: Searches = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the texts, where the data are texts.")] = None,
     image_column: Annotated[str | None, typer.Option(help="Column of the image files' names, where the data are pictures.")] = None,
     label_columns: LabelColumns = None,
     out: Out = Path("polytag-results"),
-    folds: Annotated[int, typer.Option(help="Folds of the cross-validation.")] = 5,
+    folds: Annotated[int | None, typer.Option(help="Folds of the cross-validation. [default: 5, or what the protocol says]")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs. [default: 100, or what the protocol says]")] = None,
     seed: Annotated[str, typer.Option(help="Seeds, separated by commas; one complete cross-validation each.")] = "0",
     batch_size: Annotated[int | None, typer.Option(help="Rows in a batch. [default: 128]")] = None,
@@ -38,7 +50,7 @@ def compare(
     weight_decay: Annotated[float | None, typer.Option(help="L2 penalty. [default: the model's own]")] = None,
     pressure: Annotated[float | None, typer.Option(help="Selection pressure, for selectors that have one. [default: their own]")] = None,
     threshold: Annotated[str | None, typer.Option(help="Cut of the probabilities, or the rule that finds it. [default: 0.5]")] = None,
-    protocol: Annotated[str, typer.Option(help="clean, or authors-2024: the published code's protocol with its quirks.")] = "clean",
+    protocol: Annotated[str, typer.Option(help="clean, or that of a paper with its quirks: authors-2024, flem-2022.")] = "clean",
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16. [default: float32]")] = None,
     metric: Annotated[list[str] | None, typer.Option(help="Metrics of the tables, separated by commas; records hold all.")] = None,
     published: Annotated[str | None, typer.Option(help="Show a paper's printed values next to ours, for example adaptive-2024.")] = None,
@@ -49,7 +61,7 @@ def compare(
     launcher: Annotated[str, typer.Option(help="Who starts them: own, or torchrun if it has started this command.")] = "own",
     switch: Switches = None,
 ) -> None:
-    """Compare models and batch selectors by cross-validation; the same command resumes, and never repeats a finished cell."""
+    """Compare models, batch selectors and label enhancements; the same command resumes, and never repeats a finished cell."""
     from polytag.bench.notation import read_value, split_names
     from polytag.bench.spec import SHOWN_METRICS, Experiment
     from polytag.cli.together import compare_together
@@ -58,19 +70,21 @@ def compare(
 
     if published is not None:
         load_paper(published)  # an unknown paper is reported before hours of training, not after
-    given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay, "precision": precision}
+    given = {"folds": folds, "epochs": epochs, "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay, "precision": precision}
     switches = parse_switches(switch or [])
-    method = {f"{part}_params": values for part, values in switches.items() if part in ("model", "selector") and values}
+    method = {f"{part}_params": values for part, values in switches.items() if part in ("model", "selector", "enhance") and values}
     if threshold is not None:
         method["threshold"] = read_value(threshold)
-    rules = {"preset": protocol, "folds": folds, "seeds": seeds(seed), **_said(given), **switches["protocol"]}
+    rules = {"preset": protocol, "seeds": seeds(seed), **_said(given), **switches["protocol"]}
     rules |= {part: switches[part] for part in ("split", "preparation") if switches[part]}
+    rules |= {"optimizer_params": switches["optimizer"]} if switches["optimizer"] else {}
     grid = [split_names(names) for names in (dataset, model, selector)]
+    crossed: dict[str, Any] = {"losses": split_names(loss) if loss else [None], "enhancers": split_names(enhance) if enhance else [None]}
     shown = split_names(metric) if metric else SHOWN_METRICS
     labels = None if label_columns is None else label_columns.split(",")
     reading = _said({"text_column": text_column, "image_column": image_column, "labels": labels}) or None
-    losses = split_names(loss) if loss else [None]
-    experiment = Experiment.grid(*grid, losses=losses, pressure=pressure, method=method, protocol=rules, metrics=shown, reading=reading)
+    crossed |= {"pressure": pressure, "search": parse_search(search or [])}
+    experiment = Experiment.grid(*grid, **crossed, method=method, protocol=rules, metrics=shown, reading=reading)
     how: dict[str, Any] = {"threads": threads, "device": device, "published": published}
     if processes == 1 and launcher == "own":
         raise typer.Exit(_run(experiment, out, jobs=jobs, **how))
@@ -106,7 +120,8 @@ def parse_switches(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
     from polytag.bench.notation import read_value
     from polytag.errors import ParameterError
 
-    found: dict[str, dict[str, Any]] = {"protocol": {}, "split": {}, "preparation": {}, "model": {}, "selector": {}}
+    found: dict[str, dict[str, Any]] = {"protocol": {}}
+    found |= {part: {} for part in ("split", "preparation", "model", "selector", "enhance", "optimizer")}
     for text in texts:
         name, equals, given = text.partition("=")
         part, dot, rest = name.partition(".")
@@ -115,6 +130,31 @@ def parse_switches(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
                 f"expected NAME=VALUE with a name such as keep, split.valid, preparation.scale or model.hidden, but got {text!r}"
             )
         found[part if dot else "protocol"][rest if dot else name] = read_value(given)
+    return found
+
+
+def parse_search(texts: Sequence[str]) -> dict[str, list[Any]]:
+    """Read ``NAME=VALUE,VALUE`` into the values of each name.
+
+    Raises:
+        ParameterError: There is no ``=``, no value, or a name comes twice.
+
+    Example:
+        >>> parse_search(["enhance.alpha=1e-4,1e-3", "enhance.strategy=s,t,d"])
+        {'enhance.alpha': [0.0001, 0.001], 'enhance.strategy': ['s', 't', 'd']}
+    """
+    from polytag.bench.notation import read_value, split_names
+    from polytag.errors import ParameterError
+
+    found: dict[str, list[Any]] = {}
+    for text in texts:
+        name, _, given = text.partition("=")
+        values = [read_value(value) for value in split_names([given])]
+        if not name or not values or name in found:
+            raise ParameterError(
+                f"expected NAME=VALUE,VALUE such as enhance.alpha=1e-4,1e-3 for --search, each name once, but got {text!r}"
+            )
+        found[name] = values
     return found
 
 

@@ -4,16 +4,16 @@ import typer
 
 
 def methods() -> None:
-    """List models, batch selectors, losses and metrics with one line each."""
+    """List models, batch selectors, losses, label enhancements and metrics with one line each."""
     from rich.console import Console
     from rich.table import Table
 
     from polytag import metrics, registry
 
     console = Console()
-    for kind in ("model", "classical", "selector", "loss", "metric"):
+    for kind in ("model", "classical", "selector", "loss", "enhancer", "metric"):
         table = Table(
-            title={"loss": "losses", "classical": "classical models"}.get(kind, f"{kind}s"),
+            title={"loss": "losses", "classical": "classical models", "enhancer": "label enhancements"}.get(kind, f"{kind}s"),
             title_justify="left",
             box=None,
             show_header=False,

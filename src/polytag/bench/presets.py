@@ -1,0 +1,80 @@
+"""Named protocols: what each says about training, and how it cuts and prepares the rows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from polytag import registry
+from polytag.data import prepare
+
+PUBLISHED = "published"
+"""``split["parts"]`` of protocols that train and test on published ones; ``split["valid_from"]`` for a validation part of them."""
+
+TRAINING_PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "clean": {},
+    "authors-2024": {
+        "epochs": 101,
+        "lr": 1e-4,
+        "weight_decay": 1e-4,
+        "warmup_epochs": 3,
+        "keep": "last",
+        "compat": "authors",
+        "model_preset": "adabatch",
+        "plain_random": True,
+    },
+    "flem-2022": {
+        "epochs": 30,
+        "batch_size": 64,
+        "lr": 1e-3,
+        "weight_decay": 1e-4,
+        "optimizer": "adamw",
+        "optimizer_params": {"amsgrad": True},
+        "monitor": "hamming_loss",
+        "keep": "best",
+        "undefined": "skip",
+    },
+}
+"""What a named protocol says about training."""
+
+DATA_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    **prepare.PRESETS,
+    "flem-2022": {"split": {"parts": PUBLISHED, "valid": 0.25, "order": 1}, "preparation": {"scale": "none"}},
+}
+"""What a named protocol says about the split and the preparation.
+
+``flem-2022`` is the protocol of Zhao, An, Xu and Geng, "Fusion label enhancement for multi-label learning", IJCAI 2022: published parts,
+features as they are, and the epoch with the lowest Hamming loss on the validation rows. The conventions of its metrics are those that
+``polytag.metrics`` has anyway: a tied pair is an error of the ranking loss and a row with no or all labels has none, the coverage of a row
+without labels is ``-1/q``, and labels that nobody in the test part has are left out of the mean average precision (``undefined="skip"``).
+"""
+
+
+def filled_split(preset: str, given: Mapping[str, Any], folds: int | None) -> dict[str, Any]:
+    """Return the switches of the split with what the preset says filled in.
+
+    A preset of published parts that is asked for several folds cuts them like the clean protocol.
+    """
+    own = DATA_PRESETS[preset]["split"]
+    parts = given.get("parts") or (own.get("parts") if folds in (None, 1) else None)
+    rest = {name: value for name, value in given.items() if name != "parts"}
+    if parts != PUBLISHED:
+        usual = {**DATA_PRESETS["clean"]["split"], **own} if "parts" in own else dict(own)
+        usual.pop("parts", None)
+        return {**usual, **({} if parts in (None, "folds") else {"parts": parts}), **rest}
+    if rest.get("valid") is None:  # a published validation part where there is one, else a share
+        rest = {"valid_from": PUBLISHED, **rest, "valid": own.get("valid", DATA_PRESETS["clean"]["split"]["valid"])}
+    return {"parts": parts, "valid_from": "train", "order": 1, **rest}
+
+
+def split_problems(split: Mapping[str, Any], folds: int | None) -> list[str]:
+    """Say what is wrong with the switches of a split."""
+    published = split.get("parts") == PUBLISHED
+    known = ["parts", "valid", "valid_from", "order", "seed", *([] if published else ["keep_duplicates_together"])]
+    problems = [registry.unknown("switch of the split", name, known) for name in split if name not in known]
+    if split.get("parts", PUBLISHED) != PUBLISHED:
+        problems.append(f"split.parts: expected 'published', or 'folds', but got {split['parts']!r}")
+    elif published and split.get("valid_from") not in (PUBLISHED, "train"):
+        problems.append(f"split.valid_from: expected 'published' or 'train' where the parts are published, but got {split['valid_from']!r}")
+    if folds is not None and (folds == 1) != published:
+        wanted = "1, where the parts are the published ones" if published else "at least 2, or 1 with split={'parts': 'published'}"
+        problems.append(f"folds: expected {wanted}, but got {folds}")
+    return problems
