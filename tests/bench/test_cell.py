@@ -1,5 +1,8 @@
 """One cell: the straight path, fair starts, honest bookkeeping."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,12 +10,18 @@ import torch
 from polytag.bench import Method, Protocol, Record, run_cell
 from polytag.bench.cell import derived_seeds
 from polytag.bench.fitting import build_model, build_selector
+from polytag.bench.parts import published_parts, published_split
+from polytag.bench.spec import Experiment
 from polytag.bench.store import cell_key, content_hash
 from polytag.data.catalogue import load_dataset
 from polytag.data.dataset import Dataset
+from polytag.data.mapped import write_mapped
+from polytag.data.parted import seal
 from polytag.data.prepare import Preparation
 from polytag.data.splits import kfold
+from polytag.data.synthetic import make_multilabel
 from polytag.data.table import Table
+from polytag.errors import DataError, ParameterError
 from polytag.metrics import evaluate
 from polytag.training import predict
 
@@ -106,3 +115,93 @@ def test_selectors_hear_of_unknown_labels_and_of_the_number_of_epochs() -> None:
     assert selector.targets.unknown.counts.tolist() == [20, 0]
     assert selector.epochs == 7
     assert build_selector(method.model_copy(update={"selector_params": {"epochs": 5}}), Protocol(epochs=7), table, 0).epochs == 5
+
+
+def test_sets_without_published_parts_are_named_with_those_that_have_them(tiny: str) -> None:
+    protocol = Protocol(preset="flem-2022", epochs=1)
+    for source, message in (
+        ("digits-scenes", "'digits-scenes' has only full; those that have are bibtex, .*, goemotions, reuters21578"),
+        (tiny, "has no parts by that name"),
+    ):
+        with pytest.raises(DataError, match=message):
+            run_cell(source, Method(model="linear"), protocol, 0, 0)
+
+
+def test_a_folder_of_features_has_published_parts(tmp_path: Path) -> None:
+    whole, _ = make_multilabel(60, 5, 3, cardinality=1.5, seed=3)
+    ends = {"train": (0, 30), "valid": (30, 40), "test": (40, 60)}
+    for part, (start, end) in ends.items():
+        write_mapped(tmp_path / part, [(whole.X[start:end], whole.Y[start:end])], name="made")
+    seal(tmp_path, {"parts": {part: end - start for part, (start, end) in ends.items()}})
+    folder, protocol = str(tmp_path), Protocol(preset="flem-2022", epochs=1)
+    record = run_cell(folder, Method(model="linear"), protocol, 0, 0)
+    assert record.prepared["rows"] == {"train": 30, "valid": 10, "test": 20}
+    assert run_cell(load_dataset(folder), Method(model="linear"), protocol, 0, 0, source=folder).metrics == record.metrics
+    shared = Protocol(preset="flem-2022", epochs=1, split={"valid": 0.25})
+    assert run_cell(folder, Method(model="linear"), shared, 0, 0).prepared["rows"] == {"train": 22, "valid": 8, "test": 20}
+    assert Experiment(datasets=[folder], methods=[{"model": "linear"}], protocol=shared).datasets == (folder,)
+
+
+@pytest.mark.data
+def test_reuters_is_cut_as_the_flem_paper_cuts_it(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYTAG_DATA", str(real_data))
+    data = load_dataset("reuters21578")
+    rows = published_parts("reuters21578", data)
+    assert [(part, rows[part][0], rows[part][-1]) for part in rows] == [("train", 0, 7769), ("test", 7770, 10788)]
+    switches = Protocol(preset="flem-2022").split
+    splits = [published_split(rows, data, switches, seed) for seed in (0, 1, 0)]
+    for split in splits:
+        assert tuple(map(len, split)) == (5827, 1943, 3019)
+        assert np.array_equal(np.sort(np.concatenate(split)), np.arange(10789))
+        assert np.array_equal(split.test, rows["test"])
+    assert np.array_equal(splits[0].valid, splits[2].valid)
+    assert not np.array_equal(splits[0].valid, splits[1].valid)
+    often = data.labels.counts > 100
+    shares = data.take(splits[0].valid).labels.counts[often] / data.take(rows["train"]).labels.counts[often]
+    assert np.abs(shares - 0.25).max() < 0.01
+
+
+@pytest.mark.data
+def test_a_published_validation_part_is_taken_unless_a_share_is_asked_for(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYTAG_DATA", str(real_data))
+    data = load_dataset("goemotions")
+    rows = published_parts("goemotions", data)
+    as_published, shared, none = (
+        published_split(rows, data, Protocol(preset="flem-2022", split=split).split) for split in ({}, {"valid": 0.25}, {"valid": 0})
+    )
+    assert tuple(map(len, as_published)) == (43410, 5426, 5427)
+    assert tuple(map(len, shared)) == (32557, 10853, 5427)
+    assert tuple(map(len, none)) == (43410, 0, 5427)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["yeast", "scene"])
+def test_published_parts_are_found_in_the_whole_set_in_any_order(name: str, real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYTAG_DATA", str(real_data))
+    data, test = load_dataset(name), load_dataset(name, "test")
+    mixed = data.take(np.random.default_rng(0).permutation(data.n))
+    for whole in (data, mixed):
+        found = whole.take(published_parts(name, whole)["test"])
+        assert found.n == test.n
+        assert np.array_equal(np.sort(found.X.sum(axis=1)), np.sort(test.X.sum(axis=1)))
+        assert np.array_equal(found.labels.counts, test.labels.counts)
+    changed = replace(data, X=data.X + 1)
+    with pytest.raises(DataError, match="rows that are not the same"):
+        published_parts(name, changed.take(np.arange(data.n)[::-1]))
+    with pytest.raises(DataError, match="rows that are not the same"):
+        published_parts(name, data.take(np.arange(data.n - 1)))
+
+
+@pytest.mark.data
+def test_a_cell_on_published_parts_tests_on_the_test_part(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYTAG_DATA", str(real_data))
+    protocol = Protocol(preset="flem-2022", epochs=2)
+    method = Method(model="linear", enhance="flem", search={"enhance.alpha": [1e-3, 1e-2]})
+    records = [run_cell("emotions", method, protocol, 0, 0), run_cell(load_dataset("emotions"), method, protocol, 0, 0)]
+    assert records[0].prepared["rows"] == {"train": 293, "valid": 98, "test": 202}
+    assert records[0].key == records[1].key
+    assert records[0].metrics == records[1].metrics
+    experiment = Experiment(datasets=["emotions"], methods=[method], protocol={"preset": "flem-2022", "seeds": [0, 1]})
+    assert [(cell.fold, cell.seed) for cell in experiment.cells()] == [(0, 0), (0, 1)]
+    with pytest.raises(ParameterError, match="valid"):
+        run_cell("emotions", method, Protocol(preset="flem-2022", split={"valid": 1.5}), 0, 0)

@@ -1,8 +1,10 @@
 """Specifications: presets, labels, identities, and every problem at once."""
 
 import json
+from typing import Any
 
 import pytest
+import torch
 
 from polytag.bench import Experiment, Method, Protocol
 from polytag.bench.method import parameters
@@ -103,3 +105,66 @@ def test_labels_say_what_differs() -> None:
     method = Method(model="clif", loss="bce", threshold="f1", model_params={"hidden": 8}, selector="hard", selector_params={"pressure": 2})
     assert method.backbone == "clif(loss=bce, threshold=f1, hidden=8)"
     assert method.strategy == "hard(pressure=2)"
+
+
+def test_the_protocol_of_flem_is_a_preset() -> None:
+    flem = Protocol(preset="flem-2022")
+    assert (flem.folds, flem.epochs, flem.batch_size, flem.lr, flem.weight_decay) == (1, 30, 64, 1e-3, 1e-4)
+    assert (flem.monitor, flem.keep, flem.undefined, flem.preparation["scale"]) == ("hamming_loss", "best", "skip", "none")
+    assert flem.split == {"parts": "published", "valid_from": "published", "order": 1, "valid": 0.25}
+    trainer = flem.trainer(Linear, plain=True)
+    assert trainer.optimizer is torch.optim.AdamW
+    assert (trainer.optimizer_params, trainer.schedule, trainer.warmup_epochs, trainer.clip_norm) == ({"amsgrad": True}, None, 0.0, None)
+    assert (trainer.lr, trainer.weight_decay, trainer.epochs) == (1e-3, 1e-4, 30)
+    assert Protocol(**flem.identity()).identity() == flem.identity()
+    crossed = Protocol(preset="flem-2022", folds=5)
+    assert (crossed.folds, crossed.epochs) == (5, 30)
+    assert crossed.split == {"valid": 0.25, "valid_from": "train", "order": 1, "keep_duplicates_together": False}
+    assert Protocol(preset="flem-2022", split={"parts": "folds"}, folds=3).split == crossed.split
+
+
+def test_a_given_share_for_validation_is_taken_from_the_published_training_part() -> None:
+    asked = [Protocol(split={"parts": "published", **more}) for more in ({}, {"valid": None}, {"valid": 0.25}, {"seed": 3})]
+    assert [(each.folds, each.split["valid"], each.split["valid_from"]) for each in asked] == [
+        (1, 0.1, "published"), (1, 0.1, "published"), (1, 0.25, "train"), (1, 0.1, "published"),
+    ]  # fmt: skip
+    assert asked[3].split["seed"] == 3
+    both = {"parts": "published", "valid": 0.25, "valid_from": "published"}
+    assert Protocol(split=both).split == {**both, "order": 1}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"folds": 1}, "folds: expected at least 2, or 1 with split"),
+        ({"folds": 0}, "folds: "),
+        ({"folds": 3, "split": {"parts": "published"}}, "folds: expected 1, where the parts are the published ones, but got 3"),
+        ({"split": {"parts": "puplished"}}, "split.parts: expected 'published', or 'folds', but got 'puplished'"),
+        ({"split": {"parts": "published", "valid_from": "test"}}, "split.valid_from: expected 'published' or 'train'"),
+        ({"split": {"parts": "published", "keep_duplicates_together": True}}, "no switch of the split called 'keep_duplicates_together'"),
+        ({"optimizer": "adamv"}, "no optimizer called 'adamv'; did you mean 'adam' or 'adamw'"),
+        ({"optimizer": "adamw", "optimizer_params": {"amsgrat": True}}, "parameter of optimizer 'adamw' called 'amsgrat'"),
+        ({"optimizer": "adamw", "optimizer_params": {"lr": 1}}, "parameter of optimizer 'adamw' called 'lr'"),
+        ({"optimizer_params": {"amsgrad": True}}, "expected optimizer_params together with a known optimizer"),
+        ({"clip_norm": 0}, "clip_norm"),
+        ({"clip_norm": "adaptiv"}, "clip_norm"),
+    ],
+)
+def test_protocols_that_make_no_sense_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        Protocol(**values)
+
+
+def test_an_optimizer_of_the_protocol_takes_the_place_of_the_models_own() -> None:
+    own = CLIF.training_defaults()
+    assert Protocol().trainer(CLIF, plain=False).optimizer is own.get("optimizer", torch.optim.Adam)
+    trainer = Protocol(optimizer="sgd", optimizer_params={"momentum": 0.9}).trainer(CLIF, plain=False)
+    assert trainer.optimizer is torch.optim.SGD
+    assert trainer.optimizer_params == {"momentum": 0.9}
+    assert Protocol(optimizer="adam").identity() != Protocol().identity()
+
+
+def test_the_bound_of_the_gradient_may_follow_the_gradient() -> None:
+    trainers = [Protocol(clip_norm=bound).trainer(Linear, plain=False) for bound in ("adaptive", 1, None)]
+    assert [trainer.clip_norm for trainer in trainers] == ["adaptive", 1.0, Linear.DEFAULTS.get("clip_norm")]
+    assert Protocol(clip_norm=1).identity()["clip_norm"] == 1.0

@@ -1,5 +1,6 @@
 """The command line: what it prints, what it leaves, and how it fails."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 import polytag
 from polytag.cli import main
-from polytag.cli.compare import parse_switches, seeds
+from polytag.cli.compare import parse_search, parse_switches, seeds
 from polytag.errors import ParameterError
 
 TINY = "@relation 'tiny: -C 2'\n@attribute y0 {0,1}\n@attribute y1 {0,1}\n@attribute a numeric\n@attribute b numeric\n@data\n"
@@ -63,6 +64,14 @@ def test_published_values_are_shown_on_request(tiny: str, tmp_path: Path, capsys
         (["--dataset", "yeast", "--set", "nonsense"], "NAME=VALUE"),
         (["--dataset", "yeast", "--set", "model.hiden=3"], "did you mean 'hidden'"),
         (["--dataset", "yeast", "--threshold", "f7"], "f7"),
+        (["--dataset", "yeast", "--enhance", "flim"], "did you mean 'flem'"),
+        (["--dataset", "yeast", "--enhance", "flem", "--set", "enhance.alfa=1"], "did you mean 'alpha'"),
+        (["--dataset", "yeast", "--model", "mlknn", "--enhance", "flem"], "expected no label enhancement"),
+        (["--dataset", "yeast", "--set", "enhance.alpha=1"], "expected an enhancer"),
+        (["--dataset", "yeast", "--search", "enhance.alpha=1,2"], "to search for"),
+        (["--dataset", "yeast", "--search", "lr"], "NAME=VALUE,VALUE"),
+        (["--dataset", "yeast", "--protocol", "flem-2023"], "flem-2022"),
+        (["--dataset", "yeast", "--set", "optimizer.amsgrad=true"], "together with a known optimizer"),
     ],
 )
 def test_what_does_not_exist_is_said_without_a_traceback(
@@ -154,7 +163,7 @@ def test_fetch_says_where_the_files_are(real_data: Path, monkeypatch: pytest.Mon
 def test_methods_lists_everything_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["methods"]) == 0
     text = capsys.readouterr().out
-    for name in ("clif", "dela", "random", "adac", "bce", "macro_auc ↑", "hamming_loss ↓"):
+    for name in ("clif", "dela", "random", "adac", "bce", "label enhancements", "flem", "macro_auc ↑", "hamming_loss ↓"):
         assert name in text
 
 
@@ -174,6 +183,32 @@ def test_it_runs_as_a_module() -> None:
     assert done.stdout.startswith("polytag ")
 
 
+def test_compare_with_and_without_label_enhancement(tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    words = ["compare", "--dataset", tiny, "--model", "linear", "--selector", "random", "--enhance", "none,flem(strategy=s, hidden=4)",
+             "--set", "enhance.beta=0.5", "--search", "enhance.alpha=1e-2,0.5", "--set", "optimizer=adamw",
+             "--set", "optimizer.amsgrad=true",
+             "--set", "clip_norm=adaptive", "--folds", "2", "--epochs", "1", "--metric", "hamming_loss", "--out", str(out)]  # fmt: skip
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    assert "4/4" in text
+    report = (out / "report.md").read_text(encoding="utf-8")
+    assert "linear(enhance=flem(beta=0.5, strategy=s, hidden=4), enhance.alpha=[0.01, 0.5])" in report
+    assert '| optimizer_params | **{"amsgrad": true}** |' in report
+    assert "| clip_norm | **adaptive** |" in report
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in (out / "records").iterdir()]
+    searched = [record["prepared"]["search"] for record in records if "enhance" in record["method"]]
+    assert len(searched) == 2
+    assert all(search["tried"] == 2 and search["chosen"]["enhance.alpha"] in (0.01, 0.5) for search in searched)
+
+
+def test_published_parts_are_wanted_by_name(tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", "--dataset", tiny, "--model", "linear", "--selector", "random", "--protocol", "flem-2022", "--out", str(tmp_path)]
+    assert main(words) == 1
+    assert "expected a data set with a published training and test part" in capsys.readouterr().err
+    assert main([*words, "--folds", "2", "--epochs", "1", "--metric", "hamming_loss"]) == 0
+
+
 def test_switches_are_sorted_by_part() -> None:
     found = parse_switches(["keep=last", "model.hidden=64", "selector.warmup=5", "preparation.scale=standard"])
     assert found["protocol"] == {"keep": "last"}
@@ -183,3 +218,14 @@ def test_switches_are_sorted_by_part() -> None:
     with pytest.raises(ParameterError, match="NAME=VALUE"):
         parse_switches(["nosuch.part=1"])
     assert seeds("0, 2") == [0, 2]
+    found = parse_switches(["enhance.alpha=0.1", "optimizer=adamw", "optimizer.amsgrad=true"])
+    assert (found["enhance"], found["protocol"], found["optimizer"]) == ({"alpha": 0.1}, {"optimizer": "adamw"}, {"amsgrad": True})
+
+
+def test_what_is_searched_for_is_read_by_name() -> None:
+    assert parse_search(["lr=1e-3", "enhance.strategy=s,t", "model.hidden=[8],[8, 4]"]) == {
+        "lr": [1e-3], "enhance.strategy": ["s", "t"], "model.hidden": [[8], [8, 4]],
+    }  # fmt: skip
+    for wrong in (["lr"], ["=1"], ["lr="], ["lr=1", "lr=2"]):
+        with pytest.raises(ParameterError, match="--search"):
+            parse_search(wrong)
