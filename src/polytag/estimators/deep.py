@@ -16,11 +16,13 @@ from polytag.data.prepare import Preparation
 from polytag.data.splits import Split, holdout
 from polytag.data.table import Table
 from polytag.data.targets import read_target
+from polytag.enhance import Enhancer
 from polytag.errors import DataError, ParameterError
-from polytag.estimators import saving
+from polytag.estimators import enhancement, saving
 from polytag.estimators.inputs import Kind, read_rows
 from polytag.losses import Loss
 from polytag.models.base import MultiLabelModel
+from polytag.selectors.base import BatchSelector
 from polytag.thresholds import Threshold
 from polytag.training import Callback, ProgressBar, Trainer, predict
 from polytag.types import Array, ArrayLike
@@ -33,6 +35,8 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         model: Name of a model (``polytag.registry.names("model")``); its page says what it reads and what it costs.
         loss: Name of a loss, or a ``Loss``; ``None`` is the model's own.
         selector: Name of a batch selector.
+        enhance: Name of a label-enhancement method (``polytag.registry.names("enhancer")``), or an ``Enhancer``: the network also learns
+            how much each label describes each row, and predicts by itself as ever. All labels must be known.
         threshold: Probability above which a label is predicted; an array of shape (q,); or ``"f1"``, ``"label_f1"``, ``"cardinality"``
             to choose it on the validation rows (on the training rows if there are none).
         epochs: Number of epochs.
@@ -51,6 +55,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         random_state: Seed of the weights, the batches, the validation rows and the model's noise.
         model_params: Further parameters of the model.
         selector_params: Further parameters of the selector.
+        enhance_params: Further parameters of the label-enhancement method, such as ``{"strategy": "s", "alpha": 0.1}``.
         verbose: 1 shows a progress bar.
 
     Attributes:
@@ -59,6 +64,8 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         classes_: Label numbers, shape (q,), as scikit-learn's multi-label networks have it; the two values of a single label.
         label_names_: Names of the labels, from the columns of a data frame or numbered.
         threshold_: The cut of each label, shape (q,).
+        label_distributions_: What a two-stage method of ``enhance`` recovered before training, shape (n, q), rows as they came to ``fit``
+            and NaN for those held out for validation; ``None`` without one (``label_distributions`` asks one-stage methods).
         n_features_in_, feature_names_in_: As everywhere in scikit-learn (for texts 1, for pictures the number of channels).
 
     Cost: see the page of the model and of the selector; memory O(n d + n q) besides the network.
@@ -81,6 +88,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         *,
         loss: str | Loss | None = None,
         selector: str = "random",
+        enhance: str | Enhancer | None = None,
         threshold: float | str | ArrayLike = 0.5,
         epochs: int = 100,
         batch_size: int = 128,
@@ -96,11 +104,13 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         random_state: Any = None,
         model_params: dict[str, Any] | None = None,
         selector_params: dict[str, Any] | None = None,
+        enhance_params: dict[str, Any] | None = None,
         verbose: int = 0,
     ) -> None:
         self.model = model
         self.loss = loss
         self.selector = selector
+        self.enhance = enhance
         self.threshold = threshold
         self.epochs = epochs
         self.batch_size = batch_size
@@ -116,6 +126,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self.random_state = random_state
         self.model_params = model_params
         self.selector_params = selector_params
+        self.enhance_params = enhance_params
         self.verbose = verbose
 
     def fit(self, X: ArrayLike, Y: ArrayLike) -> Self:
@@ -130,11 +141,12 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             The estimator itself.
 
         Raises:
-            DataError: Shapes or values do not fit, or the model does not read this kind of data.
-            UnknownNameError: No model, loss or selector of that name.
+            DataError: Shapes or values do not fit, the model does not read this kind of data, or a label is unknown to ``enhance``.
+            UnknownNameError: No model, loss, selector or enhancer of that name.
             ParameterError: A parameter makes no sense.
         """
         model_class, selector_class = registry.get("model", self.model), registry.get("selector", self.selector)
+        enhancer = enhancement.chosen(self.enhance, self.enhance_params)
         X, kind = read_rows(self, X)
         labels, self._target = read_target(Y)
         if labels.shape[0] != X.shape[0]:
@@ -148,16 +160,10 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         if self.loss is not None:
             params["loss"] = self.loss if isinstance(self.loss, Loss) else registry.get("loss", self.loss).from_data(train)
         self.model_ = model_class.from_data(train, seed=seed, **params)
-        choosing = dict(self.selector_params or {})
-        known = registry.keywords(selector_class)
-        for name in choosing:
-            if known and name not in known:
-                raise ParameterError(registry.unknown(f"parameter of selector {self.selector!r}", name, sorted(known)))
-        if "epochs" in inspect.signature(selector_class).parameters:
-            choosing.setdefault("epochs", self.epochs)
-        chooser = selector_class(train.targets, self.batch_size, x=train.dataset.features, seed=seed, **choosing)
-        self.history_ = self._trainer(model_class, seed).fit(self.model_, train, chooser, valid)
-        self.model_.eval()
+        trained = self.model_ if enhancer is None else enhancement.around(self.model_, enhancer, train, valid, seed)
+        self.history_ = self._trainer(model_class, seed).fit(trained, train, self._chooser(selector_class, train, seed), valid)
+        trained.eval()
+        self._enhanced, self.label_distributions_ = enhancement.outcome(trained, rows, data.n)
         self.label_names_ = data.label_names
         self.classes_ = np.arange(data.q) if self._target.single is None else self._target.single
         cut = Threshold.named(self.threshold)
@@ -183,11 +189,35 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         proba = _sigmoid(logits.reshape(len(logits), -1))
         return self._target.restore(proba > self.threshold_)
 
-    def save(self, path: str | Path) -> None:
-        """Write the fitted estimator to one file (safetensors, JSON in its header; no pickle).
+    def label_distributions(self, X: ArrayLike, Y: ArrayLike) -> Array:
+        """Return how much each label describes each row, shape (n, q), rows sum to 1, as a one-stage method (FLEM) has learnt to say it.
+
+        Two-stage methods recover the distributions of given rows and nothing that could be asked about others: those of the training rows
+        are in ``label_distributions_``.
+
+        Args:
+            X: Rows, as for ``predict``.
+            Y: Their labels, as for ``fit``; none unknown.
 
         Raises:
-            ParameterError: A parameter is an object that cannot be written as JSON, such as a ``Loss`` instance.
+            ParameterError: There is no method to ask: ``enhance`` is ``None`` or a two-stage method, or the estimator was read from a
+                file, which holds the model alone.
+            DataError: Shapes or values do not fit.
+        """
+        check_is_fitted(self)
+        enhanced = enhancement.require_learnt(self)
+        X, kind = read_rows(self, X, kind=self._kind)
+        labels, _ = read_target(Y)
+        if labels.shape != (X.shape[0], len(self.label_names_)):
+            raise DataError(f"expected labels of shape {(X.shape[0], len(self.label_names_))}, but got {labels.shape}")
+        table = self._table(Dataset(X, labels, kind=kind))
+        return enhancement.distributions(enhanced, table)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted estimator to one file (safetensors, JSON in its header; no pickle); of an enhanced one, what predicts.
+
+        Raises:
+            ParameterError: A parameter is an object that cannot be written as JSON, such as a ``Loss`` or an ``Enhancer``.
         """
         check_is_fitted(self)
         saving.save(self, Path(path))
@@ -218,6 +248,17 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self._prepared = how.fit(data, Split(rows, others, np.arange(0)), inputs=model.INPUTS, tokenizer=tokenizer)
         self._kind: Kind = data.kind  # type: ignore[assignment]
         return self._table(data.take(rows)), None if held_out is None else self._table(data.take(held_out))
+
+    def _chooser(self, selector: Any, train: Table, seed: int) -> BatchSelector:
+        """Return the selector of that class for these rows."""
+        params = dict(self.selector_params or {})
+        known = registry.keywords(selector)
+        for name in params:
+            if known and name not in known:
+                raise ParameterError(registry.unknown(f"parameter of selector {self.selector!r}", name, sorted(known)))
+        if "epochs" in inspect.signature(selector).parameters:
+            params.setdefault("epochs", self.epochs)
+        return selector(train.targets, self.batch_size, x=train.dataset.features, seed=seed, **params)  # type: ignore[no-any-return]
 
     def _table(self, data: Dataset) -> Table:
         """Prepare the rows and put them on the device."""

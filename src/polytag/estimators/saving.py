@@ -14,8 +14,11 @@ from polytag.errors import ParameterError, ResumeError
 from polytag.estimators.inputs import empty
 from polytag.training import Run, checkpoint
 
-_FORMAT = 3
+_FORMAT = 4
 """Number of the file's layout; a file with a higher one comes from a later version."""
+
+_READABLE = (3, _FORMAT)
+"""Layouts that can be read; 3 knew nothing of label enhancement."""
 
 
 def save(estimator: Any, path: Path) -> None:
@@ -52,9 +55,10 @@ def load(cls: Any, path: Path) -> Any:
     state = checkpoint.load(path)
     if state.get("estimator") != cls.__name__:
         raise ResumeError(f"expected a saved {cls.__name__} in {path}, but found {state.get('estimator', 'something else')!r}")
-    if state["format"] != _FORMAT:
+    if state["format"] not in _READABLE:
+        readable = " and ".join(map(str, _READABLE))
         raise ResumeError(
-            f"{path} has format {state['format']}, but this version of polytag reads {_FORMAT}; use the version that wrote it"
+            f"{path} has format {state['format']}, but this version of polytag reads {readable}; use the version that wrote it"
         )
     estimator = cls(**state["params"])
     target = state["target"]
@@ -71,6 +75,7 @@ def load(cls: Any, path: Path) -> Any:
     if state["kind"] == "images":
         estimator.image_shape_ = tuple(state["shape"])
     estimator.history_ = Run.from_dict(state["history"])
+    estimator._enhanced, estimator.label_distributions_ = None, None
     sizes = Table(empty(estimator._prepared, state["kind"], tuple(state["shape"]), estimator.label_names_))
     params = {**state["config"], **(estimator.model_params or {})}
     if estimator.loss is not None:
