@@ -9,13 +9,14 @@ SOURCE = Path(__file__).parents[1] / "src" / "polytag"
 LAYERS = {
     "errors": 0, "registry": 0, "types": 0, "_lazy": 0,
     "data": 1, "hierarchy": 1, "metrics": 1, "thresholds": 1,
-    "losses": 2, "selectors": 2, "enhance": 2, "nn": 2,
-    "models": 3, "classical": 3,
-    "training": 4,
-    "estimators": 5,
-    "bench": 6, "papers": 6,
-    "cli": 7, "testing": 7,
-    "__main__": 8,
+    "losses": 2, "selectors": 2, "nn": 2,
+    "enhance": 3,
+    "models": 4, "classical": 4,
+    "training": 5,
+    "estimators": 6,
+    "bench": 7, "papers": 7,
+    "cli": 8, "testing": 8,
+    "__main__": 9,
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 from polytag.data.table import Table
 from polytag.data.targets import complete_labels
 from polytag.errors import DataError, ParameterError
+from polytag.losses.base import at_least_float32
 from polytag.types import Array, ArrayLike, Batch
 
 
@@ -151,7 +152,7 @@ def distribution_loss(logits: Float[Tensor, "b q"], distribution: Float[Tensor, 
         logits: Shape (b, q); adding a number to a row changes nothing.
         distribution: Rows sum to 1.
     """
-    wide = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    wide = at_least_float32(logits)
     target = distribution.detach().to(wide)
     return functional.kl_div(functional.log_softmax(wide, dim=1), target, reduction="none").sum(dim=1)
 

@@ -57,8 +57,3 @@ def _units(rows: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
     units = rows / length.clamp(min=1e-12)
     safe: Tensor = units.where(length > 1e-12, units.detach())
     return safe
-
-
-def wide(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Return the values in float32 if they are in half precision; wider types stay."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

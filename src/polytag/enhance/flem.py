@@ -11,9 +11,10 @@ from torch.nn import functional
 from polytag.data.dataset import Dataset
 from polytag.data.table import Table
 from polytag.enhance.base import Companion, Enhancer, Guidance, checked, distribution_loss
-from polytag.enhance.estimator_losses import interaction_loss, similarity_loss, threshold_loss, wide
+from polytag.enhance.estimator_losses import interaction_loss, similarity_loss, threshold_loss
 from polytag.enhance.residual_estimator import ResidualEstimator
 from polytag.errors import DataError, ParameterError
+from polytag.losses.base import at_least_float32
 from polytag.registry import register
 from polytag.types import Array, ArrayLike, Batch
 
@@ -69,7 +70,7 @@ class FLEM(Enhancer):
     Differs: equation 9 is printed with a sum where its derivation and the authors' code have the logarithm of a sum of exponentials; ours
         is the latter. Losses are Kullback-Leibler divergences, where the code leaves out the entropy, which changes no gradient. ``L_IN``
         is computed without clamping probabilities. A batch of one row is normalised by the running statistics. Strategy ``"t"`` gives 0
-        for a row with all labels, where the code fails. In several processes batch norms and strategy ``"s"`` see their slice of a batch.
+        for a row with all labels, where the code fails. In several processes strategy ``"s"`` sees each slice of a batch.
 
     Example:
         >>> X, Y = np.eye(4), np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1], [0, 1, 1]])
@@ -230,7 +231,7 @@ class Estimating(Companion):
         features, logits = features.detach(), logits.detach()
         z = self.network(features, batch.y)
         with torch.autocast(z.device.type, enabled=False):  # logarithms need the digits
-            z, logits, features = wide(z), wide(logits), wide(features)
+            z, logits, features = at_least_float32(z), at_least_float32(logits), at_least_float32(features)
             alpha = self.settings.alpha
             enhancement = self._enhancement_loss(z, logits, features, batch.y)
             interaction = interaction_loss(z, logits, batch.y, self.settings.gamma_pos, self.settings.gamma_neg)
@@ -241,7 +242,7 @@ class Estimating(Companion):
 
     def distributions(self, batch: Batch, features: Tensor) -> Float[Tensor, "b q"]:
         """Return ``softmax(z)`` of the rows."""
-        return wide(self.network(features.detach(), batch.y)).softmax(dim=1)
+        return at_least_float32(self.network(features.detach(), batch.y)).softmax(dim=1)
 
     def param_groups(self, lr: float) -> list[dict[str, Any]]:
         """Return the weights, under the optimiser's weight decay, and biases with batch norm, under none; or as ``decay_biases`` says."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polytag.errors import ParameterError
+from polytag.nn import BatchNorm
 
 SLOPE = 0.01
 
@@ -68,7 +69,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, before: int, after: int, *, low_rank: int | None = None, double_norm: bool = False) -> None:
         super().__init__()
         self.first = nn.Linear(before, after)
-        self.norm = LoneRowNorm(after, double=double_norm)
+        self.norm = TwiceCountedNorm(after) if double_norm else BatchNorm(after)
         narrow = low_rank is not None and low_rank < after
         self.residual = (
             nn.Sequential(nn.Linear(after, low_rank, bias=False), nn.Linear(low_rank, after))  # type: ignore[arg-type]
@@ -82,23 +83,12 @@ class ResidualBlock(nn.Module):
         return cast(Tensor, normed + self.residual(normed))
 
 
-class LoneRowNorm(nn.BatchNorm1d):
-    """Batch norm that takes the running statistics, and leaves them, where a training batch has one row and so no variance.
-
-    Args:
-        width: Numbers a row.
-        double: Count each batch twice in the running statistics.
-    """
-
-    def __init__(self, width: int, *, double: bool = False) -> None:
-        super().__init__(width)
-        self.double_count = double
+class TwiceCountedNorm(BatchNorm):
+    """Batch norm whose running statistics count every training batch twice."""
 
     def forward(self, input: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         """Return the normalised rows."""
-        if self.training and len(input) == 1:
-            return functional.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
-        if self.training and self.double_count:
+        if self.training:
             with torch.no_grad():
                 super().forward(input)
         return super().forward(input)
