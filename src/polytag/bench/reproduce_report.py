@@ -1,5 +1,6 @@
 """The page that a reproduction leaves behind: ours next to the paper's, the claims tested, and what is missing."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,7 +83,16 @@ def write_reproduction(result: Reproduced, folder: Path, frame: Frame) -> tuple[
     lines += ["## Results", "", *(grid.to_markdown() for grid in grids)]
     if plots:
         lines += ["## Which methods differ", "", *(f"![{plot.stem}]({plot.relative_to(folder).as_posix()})\n" for plot in plots)]
-    lines += ["## Methods", "", methods_grid(result).to_markdown(), "## Data", "", data_grid(result, frame.sizes).to_markdown()]
+    chosen = chosen_grid(result)
+    lines += [
+        "## Methods",
+        "",
+        methods_grid(result).to_markdown(),
+        *([chosen.to_markdown()] if chosen else []),
+        "## Data",
+        "",
+        data_grid(result, frame.sizes).to_markdown(),
+    ]
     if frame.missing:
         lines += ["## What is missing, and how to get it", "", *(f"- **{name}**: {how}" for name, how in frame.missing.items()), ""]
     lines += ["## Where the runs are", ""]
@@ -104,6 +114,23 @@ def methods_grid(result: Reproduced) -> Grid:
     return Grid(
         "Methods", ["name", "model, loss and enhancement", "selector"], rows, "Values in brackets are chosen on the validation rows."
     )
+
+
+def chosen_grid(result: Reproduced) -> Grid | None:
+    """Return what the validation rows chose for each method that searches, on each data set; ``None`` if none does."""
+    rows = []
+    for method in result.arms:
+        cells = []
+        for case in result.cases:
+            found = [record.prepared["search"]["chosen"] for record in result.records(method, case.name) if "search" in record.prepared]
+            counts = Counter(", ".join(f"{name.rpartition('.')[2]} {value:g}" for name, value in chosen.items()) for chosen in found)
+            cells.append("; ".join(text if len(counts) == 1 else f"{text} ({count})" for text, count in counts.most_common()) or "-")
+        if any(cell != "-" for cell in cells):
+            rows.append([method, *cells])
+    if not rows:
+        return None
+    caption = "In brackets: in how many folds and seeds, where they do not agree."
+    return Grid("Chosen on the validation rows", ["method", *(case.name for case in result.cases)], rows, caption)
 
 
 def data_grid(result: Reproduced, sizes: Mapping[str, Mapping[str, int]]) -> Grid:

@@ -145,7 +145,7 @@ def pairs_grid(result: Reproduced, title: str, pairs: Pairs) -> Grid | None:
             mine, theirs = found[r][c]
             gain = float(np.mean(mine - theirs)) * (1 if direction(metric) == "max" else -1) if len(mine) else math.nan
             score = None if test is None else f"{test.wins}-{test.draws}-{test.losses}"
-            cells.append("-" if test is None else f"{score} {gain:+.4f} p={test.p:.2g} ({adjusted[r, c]:.2g})")
+            cells.append("-" if test is None else f"{score} {gain:+.5f} p={test.p:.2g} ({adjusted[r, c]:.2g})")
         rows.append([method, rivals[0] if len(rivals) == 1 else f"best of {', '.join(rivals)}", *cells])
     rivals_chosen = any(len(rivals) > 1 for _, rivals in asked)
     caption = _pairs_caption(result, max(len(mine) for line in found for mine, _ in line), int(np.isfinite(p).sum()), rivals_chosen)

@@ -188,6 +188,7 @@ def tell_missing(missing: dict[str, str]) -> None:
 
 def list_paper(paper: "Paper", folders: Sequence[Path]) -> None:
     """Print what a reproduction would run, and how to get what is missing."""
+    from polytag import registry
     from polytag.bench.grid import Grid
     from polytag.cli.session import wide_console
 
@@ -196,16 +197,17 @@ def list_paper(paper: "Paper", folders: Sequence[Path]) -> None:
 
     console = wide_console()
     typer.echo(f"{paper.citation}, {paper.url}; protocol {paper.protocol}")
-    rows = [
-        [one.name, ", ".join(filter(None, (one.model, one.selector, one.loss, one.enhance))), _grid(one.search), optional(one), one.note]
-        for one in paper.methods
-    ]
+    classical = registry.names("classical")
+    rows = []
+    for one in paper.methods:
+        named = (one.model, "" if one.model.split("(")[0] in classical else one.selector, one.loss, one.enhance)
+        rows.append([one.name, ", ".join(filter(None, named)), _grid(one.search), optional(one), one.note])
     console.print(Grid("Methods", ["name", "model, selector, loss, enhancement", "searched", "run", "remark"], rows).to_rich())
     rows = []
-    for one in paper.sets:
-        printed = "yes" if one.name in paper.datasets else "no"
-        place = one.place(folders)
-        rows.append([one.name, printed, place or "missing", one.group, optional(one), "" if place else one.how_to_get(), one.note])
+    for each in paper.sets:
+        printed = "yes" if each.name in paper.datasets else "no"
+        place = each.place(folders)
+        rows.append([each.name, printed, place or "missing", each.group, optional(each), "" if place else each.how_to_get(), each.note])
     header = ["name", "in the paper", "here as", "group", "run", "how to get it", "remark"]
     console.print(Grid("Data sets", header, rows).to_rich())
     for group in paper.groups.values():
