@@ -188,3 +188,15 @@ def test_a_paper_without_a_short_run(paper: str, capsys: pytest.CaptureFixture[s
     Path(paper).write_text(text[: text.index("[trial]")], encoding="utf-8")
     assert main(["reproduce", paper, "--short"]) == 2
     assert "[trial]" in capsys.readouterr().err
+
+
+def test_the_example_of_the_page_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reproduce.md").read_text(encoding="utf-8")
+    for kind in ("toml", "csv"):
+        (tmp_path / f"my-paper.{kind}").write_text(page.split(f"```{kind}\n")[1].split("```")[0], encoding="utf-8")
+    assert main(["reproduce", str(tmp_path / "my-paper.toml"), "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    for expected in ("(0.2100)", "Does Focal help?", "missing: VOC07: where to find it and what to run"):
+        assert expected in text
+    report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "| Digits | digits-scenes | " in report
