@@ -88,6 +88,8 @@ class LEMLL(Enhancer):
         check_graph(k, sigma, smoothing)
         if not 0 < closeness < np.inf:
             raise ParameterError(f"expected a finite closeness > 0, but got {closeness!r}")
+        if not 0 < C <= 1e8:
+            raise ParameterError(f"expected 0 < C <= 1e8, but got {C!r}")
         self._task = Task(2 * C, 0.0, epsilon, tol, max_iter)
         self.C, self.epsilon, self.closeness, self.smoothing = C, epsilon, closeness, smoothing
         self.k, self.sigma, self.tol, self.max_iter = k, sigma, tol, max_iter
