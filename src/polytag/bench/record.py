@@ -94,7 +94,7 @@ def code_hash() -> str:
     The version alone does not tell two states of a checkout apart.
     """
     root = Path(__file__).parents[1]
-    parts = ("data", "hierarchy", "losses", "metrics", "models", "nn", "selectors", "training")
+    parts = ("classical", "data", "enhance", "hierarchy", "losses", "metrics", "models", "nn", "selectors", "training")
     files = sorted([*root.glob("*.py"), *(file for part in parts for file in (root / part).rglob("*.py"))])
     digest = hashlib.sha256()
     for file in files:

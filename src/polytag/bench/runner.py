@@ -135,7 +135,8 @@ def _attempt(protocol: Protocol, reading: Reading, folder: Path, threads: int, d
         return Outcome(cell, key, record, kept=True)
     try:
         with _bound_to_the_parent(), _threads(threads):
-            record = run_cell(_loaded(cell.dataset, reading), cell.method, protocol, cell.fold, cell.seed, device=device)
+            data = _loaded(cell.dataset, reading)
+            record = run_cell(data, cell.method, protocol, cell.fold, cell.seed, source=cell.dataset, device=device)
         record = replace(record, dataset={**record.dataset, "name": cell.dataset})
         store.put(record)
     except Exception as error:

@@ -263,7 +263,8 @@ def _folds(results: Results, dataset: str, methods: Sequence[tuple[str, str]]) -
     """Say how many folds are in the means; means over different folds must not be taken for comparable."""
     counts = [len(results.cells(dataset, *method)) for method in methods]
     if len(set(counts)) == 1:
-        return f"{counts[0]} test folds"
+        runs = "test folds" if results.experiment.protocol.folds > 1 else "seeds on the published test part"
+        return f"{counts[0]} {runs}"
     one_model = len({backbone for backbone, _ in methods}) == 1
     named = [strategy if one_model else f"{backbone} with {strategy}" for backbone, strategy in methods]
     each = ", ".join(f"{name} {count}" for name, count in zip(named, counts))
