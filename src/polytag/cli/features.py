@@ -170,16 +170,17 @@ def _tell(folder: Path, record: dict[str, Any]) -> None:
 
 
 class _Stages:
-    """A bar for each stage: training, then each part."""
+    """A bar for each stage, training and then each part; in a file or a pipe, a line for each tenth."""
 
     def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         columns = (BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-        console = Console(stderr=True)
-        self._progress = Progress(*columns, console=console if console.is_terminal else Console(stderr=True, width=140))
+        self._console = Console(stderr=True)
+        self._progress = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._tasks: dict[str, Any] = {}
+        self._tenths: dict[str, int] = {}
 
     def __enter__(self) -> "_Stages":
         self._progress.start()
@@ -190,6 +191,10 @@ class _Stages:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Move the bar of a stage."""
-        if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total)
-        self._progress.update(self._tasks[stage], completed=done)
+        if self._console.is_terminal:
+            if stage not in self._tasks:
+                self._tasks[stage] = self._progress.add_task(stage, total=total)
+            self._progress.update(self._tasks[stage], completed=done)
+        elif self._tenths.get(stage) != 10 * done // max(total, 1):
+            self._tenths[stage] = 10 * done // max(total, 1)
+            typer.echo(f"{stage}: {done:,} of {total:,}", err=True)

@@ -86,7 +86,7 @@ def extract_features(
         kept = _finished(out, asked)  # somebody else may have finished while this call waited
         if kept is not None:
             return kept
-        _begin(work, asked)
+        _begin(out, asked)
         parts = encoder.parts(raw)
         ready = encoder.ready(raw, parts, work, device, watch)
         key = weights_key(ready.model)
@@ -141,11 +141,12 @@ def _check_free(out: Path) -> None:
         raise ResumeError(f"expected an empty folder, or one of `polytag features`, but {out} holds something else; choose another one")
 
 
-def _begin(work: Path, asked: dict[str, Any]) -> None:
-    """Write down what is asked for, or compare it with what an earlier call was asked for."""
-    note = work / "asked.json"
-    if note.is_file():
-        _check_same(work.parent, json.loads(note.read_text(encoding="utf-8")), asked)
+def _begin(out: Path, asked: dict[str, Any]) -> None:
+    """Write down what is asked for, or compare it with what an earlier call was asked for, if that has left anything."""
+    note = out / "work" / "asked.json"
+    left = {path.name for path in [*out.iterdir(), *note.parent.iterdir()]} - {"work", "lock", note.name}
+    if note.is_file() and left:
+        _check_same(out, json.loads(note.read_text(encoding="utf-8")), asked)
     else:
         write_whole(note, json.dumps(asked, indent=1))
 
