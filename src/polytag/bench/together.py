@@ -56,7 +56,7 @@ def _run(experiment: Experiment, store: Store, here: Place, key: str, cell: Cell
     """Train one cell in all processes; the first one writes what came of it."""
     try:
         data: Any = load_dataset(cell.dataset, **experiment.reading) if experiment.reading else cell.dataset
-        record = run_cell(data, cell.method, experiment.protocol, cell.fold, cell.seed, device=str(here.device))
+        record = run_cell(data, cell.method, experiment.protocol, cell.fold, cell.seed, source=cell.dataset, device=str(here.device))
     except (DataError, DivergenceError, ParameterError) as error:
         if is_writer():
             store.fail(key, f"{cell}\n\n{traceback.format_exc()}")
