@@ -6,12 +6,14 @@ from polytag.enhance.glle import GLLE
 from polytag.enhance.lemll import LEMLL
 from polytag.enhance.levi import LEVI
 from polytag.enhance.multi_output_svr import MultiOutputSVR, signed_targets
+from polytag.enhance.valen import VALEN
 
 __all__ = [
     "FLEM",
     "GLLE",
     "LEMLL",
     "LEVI",
+    "VALEN",
     "Companion",
     "Enhancer",
     "Guidance",
