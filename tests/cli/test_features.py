@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from polytag import load_dataset, load_parts
-from polytag.bench import Method, Protocol, run_cell
+from polytag import load_parts
 from polytag.cli import main
 from polytag.cli.features import _Stages
 
@@ -66,9 +65,11 @@ def test_from_texts_to_a_comparison(comments: str, tmp_path: Path, capsys: pytes
     assert main(texts_command(comments, out, "--seed", "1")) == 1
     assert "settings.seed: there 0, asked for 1" in capsys.readouterr().err
 
-    protocol = Protocol(folds=1, split={"parts": "published"}, epochs=2)
-    record = run_cell(load_dataset(out), Method(model="linear"), protocol, 0, 0, source=str(out))
-    assert record.prepared["rows"] == {"train": 30, "valid": 10, "test": 20}  # those of the encoder
+    results = tmp_path / "results"
+    assert main(["compare", "--dataset", str(out), "--folds", "1", "--set", "split.parts=published", "--model", "linear", "--selector",
+                 "random", "--epochs", "2", "--out", str(results)]) == 0  # fmt: skip
+    (found,) = [json.loads(path.read_text(encoding="utf-8")) for path in (results / "records").iterdir()]
+    assert found["prepared"]["rows"] == {"train": 30, "valid": 10, "test": 20}  # those of the encoder
 
 
 def test_from_pictures_to_a_comparison(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
