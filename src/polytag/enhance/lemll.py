@@ -34,7 +34,7 @@ class LEMLL(Enhancer):
     This is a reading, not the published method: of the paper we know the idea, but not its formulas.
 
     Args:
-        C: Weight of the regression's distance.
+        C: Weight of the regression's distance, above 0 and at most 1e8; the larger, the more turns it takes.
         epsilon: Distance that costs nothing.
         closeness: Weight of the distance between numerical labels and labels (lambda 1), above 0.
         smoothing: Weight of the graph (lambda 2), 0 to 1e6.
@@ -47,7 +47,7 @@ class LEMLL(Enhancer):
     Attributes:
         numerical_: U, shape (n, q).
         objective_: What was reached.
-        n_iter_: Turns taken.
+        n_iter_: Turns taken; equal to ``max_iter`` if it was not at rest by then, as happens from ``C = 100`` on.
 
     Raises:
         ParameterError: A parameter makes no sense.
