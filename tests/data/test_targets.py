@@ -89,3 +89,9 @@ def test_complete_labels_leave_out_stored_zeros() -> None:
 def test_what_is_no_set_of_labels_is_refused(given, said: str, complete: bool) -> None:
     with pytest.raises(DataError, match=said):
         read_target(given, complete=complete)
+
+
+def test_complete_labels_reads_lists_too() -> None:
+    assert complete_labels([[1, 0], [0, 1]]).tolist() == [[1, 0], [0, 1]]
+    with pytest.raises(DataError, match="1 cells are unknown"):
+        complete_labels([[1, float("nan")]])

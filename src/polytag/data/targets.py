@@ -84,6 +84,7 @@ def complete_labels(Y: Any) -> Array:
     Raises:
         DataError: A cell is something else than 0 and 1; NaN is told apart, since it is legal elsewhere in polytag.
     """
+    Y = Y if sparse.issparse(Y) else np.asarray(Y)
     values = Y.data if sparse.issparse(Y) else Y
     unknown = int(np.isnan(values).sum()) if values.dtype.kind == "f" else 0
     if unknown:
