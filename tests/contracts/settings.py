@@ -1,4 +1,4 @@
-"""With which parameters, and at which pace, the contract trains a model; models that are not named here take their defaults."""
+"""With which parameters, and at which pace, the contract trains models and enhancers; those not named here take their defaults."""
 
 from typing import Any, NamedTuple
 
@@ -39,3 +39,11 @@ SETTINGS: dict[str, Setting] = {
         Pace(steps=200, rows=64),
     ),
 }  # fmt: skip
+
+ENHANCERS: dict[str, dict[str, Any]] = {
+    "flem": {"hidden": 16, "epochs": 20, "lr": 5e-3},
+    "glle": {"equivariant": True},
+    "lemll": {"equivariant": True},
+    "levi": {"hidden": 32, "latent": 8, "epochs": 40, "lr": 1e-2},
+    "valen": {"hidden": 16, "warm_up": 5, "epochs": 40},
+}

@@ -4,9 +4,10 @@
 everything that is registered.
 """
 
+from polytag.testing.enhancers import check_enhancer
 from polytag.testing.losses import check_loss
 from polytag.testing.metrics import check_metric
 from polytag.testing.models import check_model
 from polytag.testing.selectors import check_selector
 
-__all__ = ["check_loss", "check_metric", "check_model", "check_selector"]
+__all__ = ["check_enhancer", "check_loss", "check_metric", "check_model", "check_selector"]
