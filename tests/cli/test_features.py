@@ -70,6 +70,13 @@ def test_from_texts_to_a_comparison(comments: str, tmp_path: Path, capsys: pytes
                  "random", "--epochs", "2", "--out", str(results)]) == 0  # fmt: skip
     (found,) = [json.loads(path.read_text(encoding="utf-8")) for path in (results / "records").iterdir()]
     assert found["prepared"]["rows"] == {"train": 30, "valid": 10, "test": 20}  # those of the encoder
+    assert "WARNING" not in capsys.readouterr().err
+
+    words = ["compare", "--dataset", str(out), "--folds", "2", "--model", "linear", "--selector", "random", "--epochs", "1"]
+    assert main([*words, "--out", str(tmp_path / "folds")]) == 0
+    assert f"WARNING the encoder behind {out} was trained with the labels" in capsys.readouterr().err
+    assert "not by cross-validation over all rows" in (tmp_path / "folds" / "report.md").read_text(encoding="utf-8")
+    assert main(["datasets", "info", str(out)]) == 0
 
 
 def test_from_pictures_to_a_comparison(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from polytag.bench.results import Results
 from polytag.bench.spec import Experiment, Protocol
 from polytag.bench.store import Store, cell_key, write_whole
 from polytag.bench.tables import Published, all_tables, values_csv
+from polytag.data.parted import seen_in_training
 from polytag.errors import MissingExtraError, ResumeError
 
 _PLOTS: dict[str, Callable[[Results, Path], list[Path]]] = {
@@ -101,7 +102,7 @@ def write_report(
             plots[title] = draw(results, store.folder / "plots")
     except MissingExtraError as error:
         notes.append(str(error))
-    notes += _mixtures(results.records)
+    notes += [*_mixtures(results.records), *leaks(experiment)]
     text = {
         "table.md": "\n".join(grid.to_markdown() for grid in tables),
         "table.csv": values_csv(results, published),
@@ -110,6 +111,13 @@ def write_report(
     for name, content in text.items():
         write_whole(store.folder / name, content)
     return Report(results, tables, [*(store.folder / name for name in text), *chain.from_iterable(plots.values())], notes)
+
+
+def leaks(experiment: Experiment) -> list[str]:
+    """Warn of folders whose features an encoder made that has seen labels of rows which the folds test on."""
+    if experiment.protocol.split.get("parts") == "published":
+        return []
+    return [warning for name in experiment.datasets if (warning := seen_in_training(name)) is not None]
 
 
 def _report(results: Results, tables: list[Grid], plots: dict[str, list[Path]], notes: Sequence[str], folder: Path) -> str:

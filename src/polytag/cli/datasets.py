@@ -31,7 +31,7 @@ def list_sets() -> None:
 
 @app.command()
 def info(
-    name: Annotated[str, typer.Argument(help="A name of `polytag datasets list`, or a file.")],
+    name: Annotated[str, typer.Argument(help="A name of `polytag datasets list`, a file, or a folder of features.")],
     plot: Annotated[Path | None, typer.Option(help="Draw how frequent the labels are into this PNG file.")] = None,
 ) -> None:
     """Describe a data set: where it is from, and the measures of its labels, computed from the data."""
@@ -44,7 +44,7 @@ def info(
     dataset = catalogue.load_dataset(name)
     table = Table("", "", show_header=False, box=None, title=name, title_justify="left")
     table.columns[1].overflow = "fold"
-    if not Path(name).is_file():
+    if not Path(name).exists():
         entry = catalogue.entry(name)
         for field in ("title", "summary", "domain", "family", "licence", "citation", "source", "note"):
             if getattr(entry, field):

@@ -41,7 +41,7 @@ def run_and_report(
     Returns:
         Exit code: 0, 1 if a cell failed, 130 after Ctrl-C.
     """
-    from polytag.bench.report import save_experiment
+    from polytag.bench.report import leaks, save_experiment
     from polytag.bench.runner import plan, run_experiment
     from polytag.bench.store import Store
 
@@ -50,6 +50,8 @@ def run_and_report(
     console, store = wide_console(), Store(out)
     try:
         cells, hashes = plan(experiment)
+        for warning in leaks(experiment):
+            typer.echo(f"WARNING {warning}", err=True)
         save_experiment(store, experiment, hashes)
         with Bar(console, len(cells), experiment.protocol.monitor) as bar:
             outcomes = run(experiment, store, watch=bar.advance, cells=cells)
