@@ -174,6 +174,20 @@ def test_a_search_trains_every_combination_and_keeps_the_best_on_the_validation_
     assert np.array_equal(found.proba(parts.test), best[2].proba(parts.test))
 
 
+def test_distributions_are_recovered_once_for_every_setting_of_their_method(parts: PreparedSplit, monkeypatch: pytest.MonkeyPatch) -> None:
+    recovered: list[float] = []
+    recover = Shares.fit_transform
+
+    def counted(self: Shares, X: Any, Y: Any, *, seed: int = 0) -> Any:
+        recovered.append(self.sharp)
+        return recover(self, X, Y, seed=seed)
+
+    monkeypatch.setattr(Shares, "fit_transform", counted)
+    search = {"enhance.beta": [0.0, 0.5, 0.9], "lr": [1e-3, 1e-2], "enhance.sharp": [0.6, 0.9]}
+    fit_best(Method(model="linear", enhance="shares", search=search), Protocol(epochs=1, batch_size=16), parts, derived_seeds(0, 0))
+    assert sorted(recovered) == [0.6, 0.9]
+
+
 @pytest.mark.parametrize(("monitor", "expected"), [("macro_auc", 0.1), ("loss", 0.1)])
 def test_the_better_end_of_the_monitor_is_looked_for(parts: PreparedSplit, monitor: str, expected: float) -> None:
     method = Method(model="linear", search={"lr": [1e-6, 0.1]})

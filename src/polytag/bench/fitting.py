@@ -14,6 +14,7 @@ from polytag.bench.spec import Protocol
 from polytag.data.dataset import Dataset
 from polytag.data.prepare import PreparedSplit
 from polytag.data.table import Table
+from polytag.enhance import Companion, Enhancer, Recovered
 from polytag.errors import DataError
 from polytag.models.base import MultiLabelModel
 from polytag.models.enhanced import Enhanced
@@ -29,7 +30,7 @@ class Fitted(NamedTuple):
         proba: Probabilities (or votes in [0, 1]) of a prepared data set, shape (n, q), float64.
         labels: The method's own decisions, shape (n, q); ``None`` where probabilities above one half are meant.
         run: How training went.
-        setup: Seconds that building the selector took, and recovering label distributions beforehand.
+        setup: Seconds that building the selector took, and recovering label distributions, where they were not known yet.
         training: Learning rate and the like, where the protocol leaves them to the model.
         search: What was chosen by the validation rows, and from what; ``None`` where there was no choice.
     """
@@ -62,7 +63,14 @@ class Seeds(NamedTuple):
 
 
 def fit_deep(
-    method: Method, protocol: Protocol, parts: PreparedSplit, seeds: Seeds, *, device: str = "cpu", callbacks: tuple[Callback, ...] = ()
+    method: Method,
+    protocol: Protocol,
+    parts: PreparedSplit,
+    seeds: Seeds,
+    *,
+    device: str = "cpu",
+    callbacks: tuple[Callback, ...] = (),
+    recovered: dict[str, Companion] | None = None,
 ) -> Fitted:
     """Train a deep model on batches that the selector chooses.
 
@@ -73,11 +81,12 @@ def fit_deep(
         seeds: Seeds of weights, batches and noise.
         device: Where the model lives.
         callbacks: Watchers of the training.
+        recovered: Where label distributions are kept between calls for the same rows and seeds, see ``enhanced``.
     """
     train = Table(parts.train, device)
     model = build_model(method, protocol, train, seeds.weights)
     building = time.perf_counter()
-    learner = enhanced(method, model, train, seeds.weights)
+    learner = enhanced(method, model, train, seeds.weights, recovered)
     selector = build_selector(method, protocol, train, seeds.batches)
     setup = time.perf_counter() - building
     preset = method.model_params.get("preset")
@@ -148,12 +157,30 @@ def build_model(method: Method, protocol: Protocol, train: Table, seed: int) -> 
     return kind.from_data(train, seed=seed, **params)
 
 
-def enhanced(method: Method, model: MultiLabelModel, train: Table, seed: int) -> MultiLabelModel:
-    """Return what is trained: the model, or the model with its label enhancement beside it, which starts from a seed of its own."""
+def enhanced(
+    method: Method, model: MultiLabelModel, train: Table, seed: int, recovered: dict[str, Companion] | None = None
+) -> MultiLabelModel:
+    """Return what is trained: the model, or the model with its label enhancement beside it, which starts from a seed of its own.
+
+    Args:
+        method: What is trained.
+        model: What predicts.
+        train: Training rows.
+        seed: Seed of the model.
+        recovered: Label distributions recovered from these rows so far, which are taken from here and put here: they do not depend on the
+            model, nor on their share in the loss.
+    """
     if method.enhance is None:
         return model
-    enhancer = registry.get("enhancer", method.enhance)(**(method.enhance_params or {}))
-    return Enhanced.around(model, enhancer, train, seed=seed + 1)
+    params = method.enhance_params or {}
+    enhancer: Enhancer = registry.get("enhancer", method.enhance)(**params)
+    recipe = repr((method.enhance, sorted((name, value) for name, value in params.items() if name != "beta")))
+    if recovered is not None and recipe in recovered:
+        return Enhanced(model, recovered[recipe], beta=enhancer.beta, kind=train.kind)
+    found = Enhanced.around(model, enhancer, train, seed=seed + 1)
+    if recovered is not None and isinstance(found.companion, Recovered):
+        recovered[recipe] = found.companion
+    return found
 
 
 def build_selector(method: Method, protocol: Protocol, train: Table, seed: int) -> BatchSelector:

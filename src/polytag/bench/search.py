@@ -10,6 +10,7 @@ from polytag.bench.fitting import Fitted, Seeds, fit_deep
 from polytag.bench.method import RATES, Method
 from polytag.bench.spec import Protocol
 from polytag.data.prepare import PreparedSplit
+from polytag.enhance import Companion
 from polytag.errors import DataError, DivergenceError
 from polytag.training import Callback, Run
 
@@ -70,7 +71,8 @@ def fit_best(
         DataError: There is something to search for, but there are no validation rows.
         DivergenceError: The loss became NaN or infinite, in all combinations.
 
-    Cost: one training for each combination; the model of the best one so far is kept in memory.
+    Cost: one training for each combination, and one recovery of label distributions for each that asks for others;
+        the model of the best one so far is kept in memory.
     """
     if not method.search:
         return fit_deep(method, protocol, parts, seeds, device=device, callbacks=callbacks)
@@ -81,11 +83,12 @@ def fit_best(
     start = time.perf_counter()
     best: Fitted | None = None
     chosen, highest, tried, diverged = 0, -math.inf, [], None
+    recovered: dict[str, Companion] = {}
     sign = -1 if protocol.monitor == "loss" or metrics.direction(protocol.monitor) == "min" else 1
     for number, (values, of_method, of_protocol) in enumerate(candidates(method, protocol)):
         value = math.nan
         try:
-            fitted = fit_deep(of_method, of_protocol, parts, seeds, device=device, callbacks=callbacks)
+            fitted = fit_deep(of_method, of_protocol, parts, seeds, device=device, callbacks=callbacks, recovered=recovered)
         except DivergenceError as error:
             diverged = error
         else:
