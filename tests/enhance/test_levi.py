@@ -216,3 +216,15 @@ def test_refuses_what_it_cannot_read() -> None:
 def test_refuses_senseless_numbers(bad: dict[str, Any]) -> None:
     with pytest.raises(ParameterError, match=next(iter(bad))):
         LEVI(**bad)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("preset", ["levi", "vle"])
+def test_trains_on_a_gpu(preset: str) -> None:
+    X, Y = toy()
+    before = torch.cuda.get_rng_state()
+    found = [LEVI(preset=preset, device="cuda", **QUICK).fit_transform(X, Y, seed=3) for _ in range(2)]
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+    np.testing.assert_allclose(found[0].sum(axis=1), 1)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4)

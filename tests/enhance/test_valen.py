@@ -262,3 +262,14 @@ def test_refuses_what_it_cannot_read() -> None:
 def test_refuses_senseless_numbers(bad: dict[str, Any]) -> None:
     with pytest.raises(ParameterError, match=next(iter(bad))):
         VALEN(**bad)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("form", FORMS)
+def test_trains_on_a_gpu(form: str) -> None:
+    X, Y = toy()
+    before = torch.cuda.get_rng_state()
+    found = VALEN(form=form, device="cuda", **QUICK).fit_transform(X, Y, seed=3)
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+    np.testing.assert_allclose(found.sum(axis=1), 1)

@@ -78,7 +78,7 @@ class VALEN(Enhancer):
         self,
         *,
         form: str = "paper",
-        hidden: int = 128,
+        hidden: int = 64,
         neighbours: int = 3,
         warm_up: int = 10,
         epochs: int = 500,
