@@ -122,7 +122,7 @@ def leaks(experiment: Experiment) -> list[str]:
 
 def _report(results: Results, tables: list[Grid], plots: dict[str, list[Path]], notes: Sequence[str], folder: Path) -> str:
     experiment = results.experiment
-    lines = ["# Comparison of batch selectors" if len(results.strategies) > 1 else "# Results", ""]
+    lines = ["# Comparison", ""]
     lines += [f"- data sets: {', '.join(results.datasets)}", f"- models: {', '.join(results.backbones)}"]
     lines += [f"- strategies: {', '.join(results.strategies)}", f"- seeds: {', '.join(map(str, experiment.protocol.seeds))}"]
     lines += [f"- cells: {len(results.records)} of {len(list(experiment.cells()))}", ""]
