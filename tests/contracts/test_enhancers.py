@@ -8,6 +8,7 @@ from tests.contracts.settings import ENHANCERS
 from polytag import registry
 from polytag.enhance import Companion, Enhancer, Guidance, Recovered
 from polytag.enhance.base import checked
+from polytag.errors import DataError
 from polytag.testing import enhancers as contract
 
 
@@ -104,3 +105,10 @@ def test_the_contract_notices(check):
     with pytest.raises(AssertionError):
         check(contract.Subject(Fails, equivariant=True, fault=check.__name__))
     check(contract.Subject(Fails, equivariant=True))
+
+
+@pytest.mark.parametrize(("d", "q"), [(0, 2), (2, 0)])
+@pytest.mark.parametrize("name", registry.names("enhancer"))
+def test_no_features_or_no_labels_are_refused(name, d, q):
+    with pytest.raises(DataError, match=r"n, d, q >= 1, but got \(4, \d\) and \(4, \d\)"):
+        registry.get("enhancer", name)().fit_transform(np.ones((4, d)), np.ones((4, q)))

@@ -161,12 +161,12 @@ def checked(X: ArrayLike, Y: ArrayLike) -> tuple[Any, Array]:
     """Return features (dense or CSR, float64) and labels (dense, float64, shape (n, q)) after checking them.
 
     Raises:
-        DataError: Shapes do not fit, there are no rows, a feature is not finite, or a label is not 0 or 1.
+        DataError: Shapes do not fit, there are no rows, features or labels, a feature is not finite, or a label is not 0 or 1.
     """
     Y = complete_labels(Y)
     X = X.tocsr().astype(np.float64) if hasattr(X, "tocsr") else np.asarray(X, dtype=np.float64)
-    if X.ndim != 2 or Y.ndim != 2 or X.shape[0] != Y.shape[0] or not X.shape[0]:
-        raise DataError(f"expected X of shape (n, d) and Y of shape (n, q) with n >= 1, but got {X.shape} and {Y.shape}")
+    if X.ndim != 2 or Y.ndim != 2 or X.shape[0] != Y.shape[0] or 0 in (*X.shape, *Y.shape):
+        raise DataError(f"expected X of shape (n, d) and Y of shape (n, q) with n, d, q >= 1, but got {X.shape} and {Y.shape}")
     if not np.isfinite(X.data if hasattr(X, "indptr") else X).all():
         raise DataError("expected finite features, but some are NaN or infinite; fill them in first, for example with Preparation(...)")
     return X, np.asarray(Y, dtype=np.float64)
