@@ -155,6 +155,15 @@ def test_the_seed_decides_and_the_global_state_stays() -> None:
     assert any(not torch.equal(mine, theirs) for mine, _, theirs in pairs)
 
 
+def test_the_random_state_of_gpus_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    table, seeds = toy(), []
+    model = Linear.from_data(table)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    Enhanced.around(model, FLEM(), table)
+    FLEM(epochs=1).fit_transform(table.dataset.X, table.dataset.Y)
+    assert not seeds
+
+
 def test_distributions_are_those_of_evaluation_and_leave_the_mode() -> None:
     table = toy()
     enhanced, batch = built(Linear, table), table[torch.arange(10)]

@@ -11,6 +11,7 @@ from torch.nn import functional
 from polytag.data.dataset import Dataset
 from polytag.data.table import Table
 from polytag.enhance.base import Companion, Enhancer, Guidance, checked, distribution_loss
+from polytag.enhance.descent import descend, seeded
 from polytag.enhance.estimator_losses import interaction_loss, similarity_loss, threshold_loss
 from polytag.enhance.residual_estimator import ResidualEstimator
 from polytag.errors import DataError, ParameterError
@@ -141,9 +142,8 @@ class FLEM(Enhancer):
             ParameterError: There is one label only.
         """
         table = Table(Dataset(*checked(X, Y)))
-        with torch.random.fork_rng(devices=[]):
-            companion = self.companion(table, table.d, seed=seed)
-            torch.manual_seed(seed)
+        companion = self.companion(table, table.d, seed=seed)
+        with seeded(seed):
             model = nn.Linear(table.d, table.q)
             nn.init.kaiming_normal_(model.weight)
             nn.init.zeros_(model.bias)
@@ -177,8 +177,7 @@ class FLEM(Enhancer):
                 f"FLEM's estimator has a layer of {train.q} x {train.q} weights for {train.q} labels; set low_rank, for example to 64",
                 stacklevel=2,
             )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             network = ResidualEstimator(width, train.q, hidden=self.hidden, low_rank=self.low_rank, double_norm=self.double_norm)
             return Estimating(network, self).to(train.device)
 
@@ -187,17 +186,16 @@ class FLEM(Enhancer):
         own = companion.model_groups(model, [{"params": list(model.parameters()), "lr": self.lr}])
         groups = [*own, *companion.param_groups(self.lr)]
         optimizer = torch.optim.AdamW(groups, lr=self.lr, weight_decay=self.weight_decay, amsgrad=True)
-        for _ in range(self.epochs):
-            for rows in torch.split(torch.randperm(table.n), self.batch_size):
-                batch = table[rows]
-                logits = model(batch.x)
-                guidance = companion(batch, batch.x, logits.detach())
-                divergence = distribution_loss(logits, guidance.distribution).mean()
-                classification = functional.binary_cross_entropy_with_logits(logits, batch.y)
-                loss = self.beta * divergence + (1 - self.beta) * classification + guidance.loss
-                optimizer.zero_grad()
-                torch.autograd.backward(loss)
-                optimizer.step()
+
+        def loss(rows: Tensor) -> Tensor:
+            batch = table[rows]
+            logits = model(batch.x)
+            guidance = companion(batch, batch.x, logits.detach())
+            divergence = distribution_loss(logits, guidance.distribution).mean()
+            classification = functional.binary_cross_entropy_with_logits(logits, batch.y)
+            return self.beta * divergence + (1 - self.beta) * classification + guidance.loss
+
+        descend(loss, optimizer, table.n, epochs=self.epochs, batch_size=self.batch_size)
 
 
 class Estimating(Companion):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from polytag.data.table import Table
 from polytag.enhance.base import Companion, Enhancer, distribution_loss
+from polytag.enhance.descent import seeded
 from polytag.errors import DataError
 from polytag.losses import instance_mean
 from polytag.models.base import MultiLabelModel, Objective
@@ -75,8 +76,7 @@ class Enhanced(MultiLabelModel):
         """
         if train.has_unknown_labels:
             raise DataError("expected known labels for label enhancement, but some are unknown (NaN); drop their rows or fill them in")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed, train.device):
             width = _described(model, train.kind, train[torch.zeros(1, dtype=torch.int64)].x).shape[1]
             companion = enhancer.companion(train, width, seed=seed).to(train.device)
         return cls(model, companion, beta=enhancer.beta, kind=train.kind)
