@@ -227,10 +227,10 @@ def test_what_the_validation_rows_chose_is_shown(tmp_path: Path) -> None:
         record = result.records("FLEM", "A")[fold]
         record.prepared["search"] = {"chosen": {"enhance.alpha": alpha}}
     for record in result.records("FLEM", "B"):
-        record.prepared["search"] = {"chosen": {"enhance.alpha": 0.1}}
+        record.prepared["search"] = {"chosen": {"enhance.strategy": "t", "enhance.low_rank": None, "enhance.hidden": 2000000}}
     write_reproduction(result, tmp_path, Frame("A paper"))
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "| FLEM | alpha 0.1 (1); alpha 0.01 (1) | alpha 0.1 |" in text
+    assert "| FLEM | alpha 0.1 (1); alpha 0.01 (1) | strategy t, low_rank None, hidden 2000000 |" in text
 
 
 def test_the_metrics_follow_the_conventions_of_the_flem_paper() -> None:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from polytag.bench.grid import Grid
 from polytag.bench.rank_plots import Diagram, plot_ranks
@@ -123,7 +124,7 @@ def chosen_grid(result: Reproduced) -> Grid | None:
         cells = []
         for case in result.cases:
             found = [record.prepared["search"]["chosen"] for record in result.records(method, case.name) if "search" in record.prepared]
-            counts = Counter(", ".join(f"{name.rpartition('.')[2]} {value:g}" for name, value in chosen.items()) for chosen in found)
+            counts = Counter(", ".join(f"{name.rpartition('.')[2]} {_plain(value)}" for name, value in chosen.items()) for chosen in found)
             cells.append("; ".join(text if len(counts) == 1 else f"{text} ({count})" for text, count in counts.most_common()) or "-")
         if any(cell != "-" for cell in cells):
             rows.append([method, *cells])
@@ -153,6 +154,10 @@ def data_grid(result: Reproduced, sizes: Mapping[str, Mapping[str, int]]) -> Gri
         rows.append([case.name, case.data, *counts])
     caption = "Of the first cell. In brackets: in the paper, where it is another number."
     return Grid("Data", ["name", "data", *_SIZES.values()], rows, caption)
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _plots(result: Reproduced, folder: Path) -> list[Path]:
