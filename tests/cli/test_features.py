@@ -64,6 +64,7 @@ def test_from_texts_to_a_comparison(comments: str, tmp_path: Path, capsys: pytes
     assert not printed.err
     assert main(texts_command(comments, out, "--seed", "1")) == 1
     assert "settings.seed: there 0, asked for 1" in capsys.readouterr().err
+    assert main(texts_command(comments, out, "--label-columns", "sun , rain")) == 1
 
     results = tmp_path / "results"
     assert main(["compare", "--dataset", str(out), "--folds", "1", "--set", "split.parts=published", "--model", "linear", "--selector",
@@ -163,6 +164,7 @@ def test_what_makes_no_sense_is_said(words: list[str], code: int, expected: str,
         (["--epochs", "0"], "epochs=0"),
         (["--monitor", "macro_acu"], "did you mean 'macro_auc'"),
         (["--rows", "0"], "batch_size"),
+        (["--threads", "-1"], "threads=-1"),
         (["--device", "abacus"], "abacus"),
     ],
 )

@@ -59,7 +59,7 @@ def features(
     model = _OWN.get(encoder.lower())
     side = (96, 96) if model == "small_cnn" else (256, 224)
     view = {"resize": resize or max(crop or 0, side[0]), "crop": crop or min(resize or side[0], side[1])}
-    chosen = None if label_columns is None else label_columns.split(",")
+    chosen = None if label_columns is None else [name.strip() for name in label_columns.split(",")]
     how: dict[str, Any] = {"text_column": text_column, "labels": chosen, "part_column": part_column, **view}
     raw = _rows(dataset, images, texts, labels, image_column, how)
     training: dict[str, Any] = {"width": width, "epochs": epochs, "patience": patience, "lr": lr, "batch_size": batch_size}
@@ -82,8 +82,11 @@ def _encoder(encoder: str, model: str | None, switches: list[str], training: dic
 def _run(raw: "RawSet", asked: Any, folder: Path, *, rows: int, threads: int, device: str) -> int:
     """Write the features and say so; returns the exit code."""
     from polytag.cli.session import chosen_device
+    from polytag.errors import ParameterError
     from polytag.estimators.features import extract_features
 
+    if threads < 0:
+        raise ParameterError(f"expected threads >= 0, where 0 leaves them to torch, but got threads={threads}")
     if threads:
         import torch
 
