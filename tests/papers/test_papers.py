@@ -136,7 +136,9 @@ def test_a_set_is_found_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("POLYTAG_CACHE", str(tmp_path / "cache"))
     features = PaperSet("Reuters", folder="reuters", get="polytag features ...")
     assert features.place([tmp_path]) is None
-    (tmp_path / "reuters").mkdir()
+    (tmp_path / "reuters" / "work").mkdir(parents=True)
+    assert features.place([tmp_path]) is None  # not finished
+    (tmp_path / "reuters" / "features.json").touch()
     assert features.place([tmp_path / "nowhere", tmp_path]) == str(tmp_path / "reuters")
     assert features.how_to_get() == "polytag features ..."
     assert PaperSet("y", data="meka/Yeast").place([]) is None

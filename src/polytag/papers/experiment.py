@@ -7,6 +7,7 @@ from typing import Any
 
 from polytag import registry
 from polytag.data import catalogue
+from polytag.data.parted import RECORD, is_folder_of_features
 from polytag.errors import UnknownNameError
 
 
@@ -62,7 +63,7 @@ class PaperSet:
     size: Mapping[str, int] = field(default_factory=dict)
 
     def place(self, folders: Sequence[Path]) -> str | None:
-        """Return the name or path that ``load_dataset`` takes, or ``None`` where the set is not on this machine.
+        """Return the name or path that ``load_dataset`` takes, or ``None`` where the set is not on this machine, or not finished.
 
         Args:
             folders: Where folders of features are looked for.
@@ -72,7 +73,7 @@ class PaperSet:
                 return self.data
             sheet = catalogue.entry(self.data)
             return None if catalogue.missing(sheet) else sheet.name
-        return next((str(path) for folder in folders if self.folder and (path := folder / self.folder).is_dir()), None)
+        return next((str(path) for folder in folders if self.folder and _is_finished(path := folder / self.folder)), None)
 
     def how_to_get(self) -> str:
         """Say what to do to have it here."""
@@ -160,6 +161,11 @@ def choose(what: str, asked: Sequence[str], known: Mapping[str, Sequence[str]]) 
     if wrong:
         raise UnknownNameError("\n".join(wrong))
     return list(dict.fromkeys(found))
+
+
+def _is_finished(folder: Path) -> bool:
+    """Say whether a folder holds features, all of them: while they are written there is no record."""
+    return is_folder_of_features(folder) and ((folder / RECORD).is_file() or not (folder / "work").is_dir())
 
 
 def _folded(name: str) -> str:
