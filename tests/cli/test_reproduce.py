@@ -103,10 +103,15 @@ def test_a_choice_of_methods_and_sets(paper: str, tmp_path: Path, capsys: pytest
     assert "Published values next" not in text  # nothing is printed of B
 
 
-def test_the_short_run(paper: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["reproduce", paper, "--short", "--out", str(tmp_path / "out")]) == 0
+def test_the_short_run_has_a_folder_of_its_own(
+    paper: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["reproduce", paper, "--short"]) == 0
     assert "short: 1 data sets, 2 methods, 4 cells" in capsys.readouterr().out
-    assert (tmp_path / "out" / "short" / "report.md").exists()
+    (written,) = tmp_path.glob("polytag-*")
+    assert written.name.endswith("-short")  # the report of a whole run, which is kept without that ending, stays
+    assert (written / "short" / "report.md").exists()
 
 
 def test_flem_in_a_minute(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,6 +166,8 @@ def test_nothing_to_run_is_an_error(paper: str, tmp_path: Path, capsys: pytest.C
         (["flem-2022", "--set", "model.hidden=3"], "switches of the protocol"),
         (["flem-2022", "--short", "--set", "epoks=3"], "epoks"),
         (["flem-2022", "--short", "--seeds", "a"], "whole numbers"),
+        (["flem-2022", "--short", "--methods", "FLEM-S"], "leave --short out"),
+        (["flem-2022", "--data", "nowhere"], "no folder nowhere"),
     ],
 )
 def test_what_does_not_exist_is_said(words: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,15 +23,20 @@ def reproduce(
     jobs: Annotated[int, typer.Option(help="Number of processes; the result does not depend on it.")] = 1,
     threads: Annotated[int, typer.Option(help="Threads of each process; last digits may depend on it.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
-    out: Annotated[Path | None, typer.Option(help="Folder for records and report. [default: polytag-KEY]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for records and report. [default: polytag-KEY, or polytag-KEY-short]")] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Only list methods and data sets, what is missing, and how to get it.")] = False,
     short: Annotated[bool, typer.Option("--short", help="Only show in seconds that it works, on an embedded data set.")] = False,
     switch: Annotated[list[str] | None, typer.Option("--set", help="Depart from the paper's protocol, NAME=VALUE: epochs=5.")] = None,
 ) -> None:
     """Run a paper's experiment on what is here, and print ours next to its numbers; the same command resumes."""
     from polytag.data.catalogue import data_folders
+    from polytag.errors import ParameterError
     from polytag.papers import load_paper
 
+    if data is not None and not data.is_dir():
+        raise ParameterError(f"expected a folder that holds folders of features for --data, but there is no folder {data}")
+    if short and (datasets or methods):
+        raise ParameterError("expected no --datasets and no --methods with --short, which has its own; leave --short out to choose")
     paper = load_paper(key)
     folders = [data] if data is not None else data_folders()
     if show_list:
@@ -48,7 +53,7 @@ def reproduce(
         typer.echo("Nothing to run: none of these data sets is on this machine.", err=True)
         raise typer.Exit(1)
     how: dict[str, Any] = {"jobs": jobs, "threads": threads, "device": device}
-    raise typer.Exit(run_legs(paper, legs, missing, out or Path(f"polytag-{paper.key}"), **how))
+    raise typer.Exit(run_legs(paper, legs, missing, out or Path(f"polytag-{paper.key}{'-short' * short}"), **how))
 
 
 def paper_legs(
