@@ -137,11 +137,13 @@ class Bar:
 
     def __init__(self, console: Any, total: int, monitor: str) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.table import Column
 
         self._metric = "macro_auc" if monitor == "loss" else monitor
         self._values: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-        columns = (BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-        self._progress = Progress(*columns, console=console, transient=False)
+        rest = TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True))  # a long name is cut, not the numbers
+        columns = (BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), rest)
+        self._progress = Progress(*columns, console=console, transient=False, expand=True)
         self._task = self._progress.add_task("starting", total=total)
         self._kept = 0
 
