@@ -165,6 +165,8 @@ def test_what_makes_no_sense_is_said(words: list[str], code: int, expected: str,
         (["--monitor", "macro_acu"], "did you mean 'macro_auc'"),
         (["--rows", "0"], "batch_size"),
         (["--threads", "-1"], "threads=-1"),
+        (["--crop", "8"], "no --crop for texts"),
+        (["--encoder", "resnet50", "--set", "model.x=1"], "no --epochs for the pretrained encoder 'resnet50'"),
         (["--device", "abacus"], "abacus"),
     ],
 )

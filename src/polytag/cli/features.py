@@ -56,6 +56,10 @@ def features(
     switch: Switches = None,
 ) -> None:
     """Turn texts or pictures into features, once: the same command checks a finished folder and continues an unfinished one."""
+    from polytag.errors import ParameterError
+
+    if texts is not None and (resize, crop) != (None, None):
+        raise ParameterError(f"expected no --resize and no --crop for texts, which have no pixels, but got {resize=}, {crop=}")
     model = _OWN.get(encoder.lower())
     side = (96, 96) if model == "small_cnn" else (256, 224)
     view = {"resize": resize or max(crop or 0, side[0]), "crop": crop or min(resize or side[0], side[1])}
@@ -71,8 +75,12 @@ def features(
 
 def _encoder(encoder: str, model: str | None, switches: list[str], training: dict[str, Any], loading: dict[str, Any]) -> Any:
     """Return how rows become numbers."""
+    from polytag.errors import ParameterError
     from polytag.estimators.encoders import Pretrained, Trained
 
+    own = [f"--{name.replace('_', '-')}" for name in ("epochs", "patience", "lr", "batch_size") if training[name] is not None]
+    if model is None and own:
+        raise ParameterError(f"expected no {', '.join(own)} for the pretrained encoder {encoder!r}, which does not learn here")
     params, text = _settings(switches, encoder, texts_of_trained=model == "xmlcnn")
     if model is not None:
         return Trained(model, params=params, text=text, **training)
