@@ -76,6 +76,9 @@ def main() -> None:
     torch.set_num_threads(1)
     methods: dict[str, Recover] = {"labels": labels, "even": even, "half of each": half}
     methods |= {name: enhancer(name) for name in args.methods.split(",")}
+    unknown = set(filter(None, args.tuned.split(","))) - set(TUNED)
+    if unknown:
+        parser.error(f"there are no other settings for {', '.join(sorted(unknown))}; there are for {', '.join(TUNED)}")
     methods |= {f"{name}, tuned": enhancer(name, **TUNED[name]) for name in args.tuned.split(",") if name}
     for title, setting in SETTINGS.items():
         described = ", ".join(f"{name}={value}" for name, value in setting.items())

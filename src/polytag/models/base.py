@@ -85,7 +85,7 @@ class MultiLabelModel(nn.Module, abc.ABC):
         learnt = cls.context(train)
         chosen = {**learnt, **cls.preset_params(preset, train.d, train.q), **params}
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which would reseed GPUs too
             model = cls(train.d, train.q, **chosen).to(train.device)
         model.config = {name: chosen[name] for name, value in learnt.items() if _is_plain(value)}
         return model
