@@ -106,7 +106,7 @@ def test_positions_where_they_say_something(form: str, count: int) -> None:
 
 def test_positions_are_added_and_dropout_is_for_training() -> None:
     tokens, x = InputTokens(6, 8, form="patches", patch=2, dropout=0.5), torch.randn(2, 6)
-    torch.testing.assert_close(tokens.eval()(x)[0], tokens.read(x)[0] + tokens.positions)
+    torch.testing.assert_close(tokens.eval()(x)[0], tokens.read(tokens.norm(x))[0] + tokens.positions)
     dropped = tokens.train()(x)[0]
     assert 0 < int((dropped == 0).sum()) < dropped.numel()
 

@@ -162,7 +162,7 @@ class Bar:
             place = self._values[outcome.cell.dataset, method.backbone]
             place[method.strategy].append(outcome.record.metrics.get(self._metric, float("nan")))
             leader = f", {self._metric} so far: {self._leader(place)}"
-        text = f"{outcome.cell.dataset}, {method.backbone}{leader}" + f" ({self._kept} cells kept)" * (self._kept > 0)
+        text = f"{self._kept} cells kept; " * (self._kept > 0) + f"{outcome.cell.dataset}, {method.backbone}{leader}"
         self._progress.update(self._task, advance=1, description=text)
 
     def _leader(self, place: dict[str, list[float]]) -> str:
