@@ -100,6 +100,15 @@ def test_curves_of_runs_of_different_length(experiment: Experiment, tmp_path: Pa
     assert file.stat().st_size > 10_000
 
 
+def test_of_many_models_those_with_several_strategies_are_drawn(experiment: Experiment, tmp_path: Path) -> None:
+    losses = ("bce", "focal", "asl", "hill", "pr", "epr", "lsep", "bpmll")
+    methods = [{"model": "mlp", "selector": selector} for selector in ("random", "adaptive")]
+    methods += [{"model": "linear", "selector": "random", "loss": loss} for loss in losses]
+    many = Experiment(datasets=experiment.datasets, methods=methods, protocol=experiment.protocol)
+    records = [made_record(many, cell) for cell in many.cells()]
+    assert [path.name.split("-")[-1] for path in plot_convergence(Results(many, records), tmp_path)] == ["mlp.png"] * len(many.datasets)
+
+
 def test_file_names() -> None:
     assert file_name("/a/b/my set(1).arff") == "my_set_1_.arff"
 

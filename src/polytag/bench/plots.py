@@ -16,8 +16,12 @@ _BANDS = 6
 """More curves than that are drawn without bands, which would hide each other."""
 
 
+_MANY = 8
+"""Of more models than that, only those are drawn whose strategies can be compared."""
+
+
 def plot_convergence(results: Results, folder: Path) -> list[Path]:
-    """Draw the curves of every data set and model.
+    """Draw the curves of every data set and model; of many models, only of those that were trained with several strategies.
 
     Left: mean loss on all training rows after each epoch; middle: the same against seconds of training; right: the monitored metric on
     the validation rows. Lines are means over folds, bands one standard deviation. Without measured training losses only the right one.
@@ -38,7 +42,7 @@ def plot_convergence(results: Results, folder: Path) -> list[Path]:
         raise MissingExtraError("plots need matplotlib; install it with: pip install 'polytag[plots]'") from error
     files = []
     for dataset in results.datasets:
-        for backbone in results.backbones:
+        for backbone in results.backbones if len(results.backbones) <= _MANY else results.compared:
             strategies = [s for s in results.strategies_of(backbone) if results.cells(dataset, backbone, s)]
             if not any(
                 np.isfinite(results.histories(dataset, backbone, s, key)).any() for s in strategies for key in ("valid", "train_loss")
