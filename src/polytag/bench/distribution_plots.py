@@ -9,7 +9,8 @@ import numpy as np
 from polytag.bench.plots import file_name, finish
 from polytag.bench.rank_plots import short_names
 from polytag.bench.results import Results
-from polytag.errors import DataError, MissingExtraError
+from polytag.data.plots import figure_class
+from polytag.errors import DataError
 from polytag.training.plots import curve_style
 from polytag.types import Array, ArrayLike
 
@@ -50,11 +51,9 @@ def plot_distributions(
         DataError: Shapes differ, there is nothing to draw, or a row does not exist.
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.patches import Patch
-    except ImportError as error:
-        raise MissingExtraError("plots need matplotlib; install it with: pip install 'polytag[plots]'") from error
+    Figure = figure_class()
+    from matplotlib.patches import Patch
+
     Y = np.asarray(labels)
     shown = ({} if truth is None else {"truth": truth}) | dict(found)
     degrees = {name: np.asarray(values, dtype=np.float64) for name, values in shown.items()}
@@ -103,10 +102,7 @@ def plot_parts(results: Results, folder: Path) -> list[Path]:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("plots need matplotlib; install it with: pip install 'polytag[plots]'") from error
+    Figure = figure_class()
     methods = results.experiment.methods
     named = list(zip(short_names([(method.backbone, method.strategy) for method in methods]), methods))
     files = []

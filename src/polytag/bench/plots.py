@@ -8,7 +8,7 @@ import numpy as np
 
 from polytag.bench.results import Results
 from polytag.bench.tables import arrowed
-from polytag.errors import MissingExtraError
+from polytag.data.plots import figure_class
 from polytag.training.plots import curve_style
 from polytag.types import Array
 
@@ -36,10 +36,7 @@ def plot_convergence(results: Results, folder: Path) -> list[Path]:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("plots need matplotlib; install it with: pip install 'polytag[plots]'") from error
+    Figure = figure_class()
     files = []
     for dataset in results.datasets:
         for backbone in results.backbones if len(results.backbones) <= _MANY else results.compared:

@@ -12,7 +12,8 @@ from polytag.bench.method import NO_SELECTOR
 from polytag.bench.plots import file_name
 from polytag.bench.results import Results, direction
 from polytag.bench.tables import arrowed
-from polytag.errors import DataError, MissingExtraError
+from polytag.data.plots import figure_class
+from polytag.errors import DataError
 from polytag.types import Array, ArrayLike
 
 _INCH_A_LINE = 0.3
@@ -82,10 +83,7 @@ def plot_ranks(diagram: Diagram, path: str | Path, *, title: str = "") -> Path:
 
     Reference: Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 2006.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("plots need matplotlib; install it with: pip install 'polytag[plots]'") from error
+    Figure = figure_class()
     k = len(diagram.names)
     levels = _levels(diagram)
     bars = 1 + max(levels, default=-1)

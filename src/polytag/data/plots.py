@@ -1,6 +1,7 @@
 """Pictures of data sets."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,11 +27,8 @@ def plot_label_frequencies(dataset: Dataset, path: str | Path) -> Path:
 
     Cost: O(q) to draw.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.patches import Patch
-    except ImportError as problem:
-        raise MissingExtraError("plots need matplotlib; install it with: pip install 'polytag[plots]'") from problem
+    Figure = figure_class()
+    from matplotlib.patches import Patch
 
     counts = dataset.labels.counts
     order = np.argsort(-counts, kind="stable")
@@ -67,3 +65,16 @@ def plot_label_frequencies(dataset: Dataset, path: str | Path) -> Path:
 
 def _short(name: str) -> str:
     return (name if len(name) <= 24 else name[:23] + "…").replace("$", r"\$")  # a dollar sign would start a formula
+
+
+def figure_class() -> Any:
+    """Return matplotlib's ``Figure``, which draws without a window and without global state.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("plots need matplotlib; install it with: pip install 'polytag[plots]'") from error
+    return Figure

@@ -1,7 +1,6 @@
 """What enhancers that train networks share: rows scaled as they are asked for, and the loop that minimises a loss."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -59,18 +58,6 @@ def column_moments(X: Any) -> tuple[Array, Array]:
     squares = (apart + (n - stored) * mean**2) / n
     constant = np.asarray(X.max(axis=0).toarray() == X.min(axis=0).toarray()).reshape(-1)
     return mean, np.where(constant, 0.0, np.sqrt(squares))
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Draw from a random state of its own within; the global one is afterwards as it was."""
-    where = torch.device(device)
-    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)
-        if where.type == "cuda":
-            with torch.cuda.device(where):
-                torch.cuda.manual_seed(seed)
-        yield
 
 
 def descend(

@@ -11,11 +11,12 @@ from torch.nn import functional
 from polytag.data.dataset import Dataset
 from polytag.data.table import Table
 from polytag.enhance.base import Companion, Enhancer, Guidance, checked, distribution_loss
-from polytag.enhance.descent import descend, seeded
+from polytag.enhance.descent import descend
 from polytag.enhance.estimator_losses import interaction_loss, similarity_loss, threshold_loss
 from polytag.enhance.residual_estimator import ResidualEstimator
 from polytag.errors import DataError, ParameterError
 from polytag.losses.base import at_least_float32
+from polytag.nn.seeding import seeded
 from polytag.registry import register
 from polytag.types import Array, ArrayLike, Batch
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polytag.enhance.base import Enhancer, checked
-from polytag.enhance.descent import BLOCK, ScaledRows, descend, seeded
+from polytag.enhance.descent import BLOCK, ScaledRows, descend
 from polytag.errors import ParameterError
+from polytag.nn.seeding import seeded
 from polytag.registry import register
 from polytag.types import Array, ArrayLike
 

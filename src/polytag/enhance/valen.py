@@ -11,10 +11,11 @@ from torch.distributions import Dirichlet
 from torch.nn import functional
 
 from polytag.enhance.base import Enhancer, checked
-from polytag.enhance.descent import BLOCK, ScaledRows, column_moments, descend, seeded
+from polytag.enhance.descent import BLOCK, ScaledRows, column_moments, descend
 from polytag.enhance.dirichlet import bounded, compatibility, cross_entropy, dirichlet_divergence, masked_concentration, restricted
 from polytag.enhance.neighbour_graph import GraphEncoder, NeighbourGraph
 from polytag.errors import ParameterError
+from polytag.nn.seeding import seeded
 from polytag.registry import register
 from polytag.types import Array, ArrayLike
 

@@ -4,13 +4,13 @@ import abc
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Self, cast
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from polytag.data.table import Table
 from polytag.errors import DataError, ParameterError, UnknownNameError
 from polytag.losses.base import Loss
+from polytag.nn.seeding import seeded
 from polytag.registry import get, keywords, names, unknown
 from polytag.types import Batch
 
@@ -84,8 +84,7 @@ class MultiLabelModel(nn.Module, abc.ABC):
         cls.check_names(params)
         learnt = cls.context(train)
         chosen = {**learnt, **cls.preset_params(preset, train.d, train.q), **params}
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which would reseed GPUs too
+        with seeded(seed):
             model = cls(train.d, train.q, **chosen).to(train.device)
         model.config = {name: chosen[name] for name, value in learnt.items() if _is_plain(value)}
         return model

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from polytag.data.table import Table
 from polytag.enhance.base import Companion, Enhancer, distribution_loss
-from polytag.enhance.descent import seeded
 from polytag.errors import DataError
 from polytag.losses import instance_mean
 from polytag.models.base import MultiLabelModel, Objective
+from polytag.nn.seeding import seeded
 from polytag.types import Batch
 
 

@@ -6,6 +6,7 @@ from polytag.nn.gaussian import LOGVAR, clamp_logvar, gaussian_kl, log_normal_cd
 from polytag.nn.labelwise import LabelwiseLinear, label_blocks
 from polytag.nn.norm import BatchNorm, pooled_statistics
 from polytag.nn.perceptron import layer_widths, linear, mlp_block
+from polytag.nn.seeding import seeded
 from polytag.nn.tokens import ActiveTokens, FeatureTokens, InputTokens, PatchTokens, by_length, token_context
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "mlp_block",
     "pooled_statistics",
     "reparameterise",
+    "seeded",
     "token_context",
 ]

@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from polytag.errors import ParameterError
 from polytag.models.base import MultiLabelModel, Objective
-from polytag.nn import pooled_statistics
+from polytag.nn import pooled_statistics, seeded
 from polytag.training.processes import place
 from polytag.types import Batch
 
@@ -105,8 +105,7 @@ class Sharded(MultiLabelModel):
             yield
             return
         seed = int(torch.randint(2**62, ()))
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(seed + rank)
+        with seeded(seed + rank, device):
             yield
 
 

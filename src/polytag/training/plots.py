@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from polytag.errors import DataError, MissingExtraError
+from polytag.data.plots import figure_class
+from polytag.errors import DataError
 from polytag.training.selection_log import Picks, SelectionLog
 
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#B8A700")
@@ -44,10 +45,7 @@ def plot_selection(logs: Mapping[str, SelectionLog], path: str | Path) -> Path:
         DataError: There is no log, or one without epochs.
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as problem:
-        raise MissingExtraError("plots need matplotlib; install it with: pip install 'polytag[plots]'") from problem
+    Figure = figure_class()
     empty = [name for name, log in logs.items() if not log.epochs]
     if empty or not logs:
         raise DataError(

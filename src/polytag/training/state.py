@@ -1,7 +1,5 @@
 """Everything that changes while a run goes on, so that it can be saved and continued."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -96,11 +94,3 @@ def fingerprint(trainer: Any, model: MultiLabelModel, train: Table, selector: Ba
     for name in ("optimizer", "schedule", "optimizer_params"):
         settings[name] = getattr(settings[name], "__qualname__", repr(settings[name]))
     return {"trainer": settings, "model": type(model).__name__, "selector": type(selector).__name__, "sizes": [train.n, train.d, train.q]}
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch for the time of the block only; the random state outside stays as it was."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield

@@ -14,6 +14,7 @@ from polytag import metrics
 from polytag.data.table import Table
 from polytag.errors import DivergenceError, ParameterError
 from polytag.models.base import MultiLabelModel, Objective
+from polytag.nn.seeding import seeded
 from polytag.selectors.base import BatchSelector
 from polytag.training.callbacks import Callback
 from polytag.training.clipping import AdaptiveClip
@@ -21,7 +22,7 @@ from polytag.training.means import ObjectiveMeans
 from polytag.training.predict import autocast, glance, score
 from polytag.training.run import Epoch, Run
 from polytag.training.schedules import Schedule, set_lr
-from polytag.training.state import RunState, fingerprint, seeded
+from polytag.training.state import RunState, fingerprint
 from polytag.types import Batch
 
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
