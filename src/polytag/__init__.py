@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         enhance,
         errors,
         estimators,
+        hierarchy,
         losses,
         metrics,
         models,
@@ -28,15 +29,17 @@ if TYPE_CHECKING:
     from polytag.data.splits import IterativeStratifiedKFold
     from polytag.data.table import Table
     from polytag.estimators import DeepMultiLabelClassifier
+    from polytag.hierarchy import Hierarchy
     from polytag.training.trainer import Trainer
     from polytag.types import Batch
 
 _HOMES = {
-    **{name: f".{name}" for name in ("bench", "classical", "data", "enhance", "errors", "estimators", "losses", "metrics", "models",
-                                     "registry", "selectors", "testing", "thresholds", "training")},
+    **{name: f".{name}" for name in ("bench", "classical", "data", "enhance", "errors", "estimators", "hierarchy", "losses",
+                                     "metrics", "models", "registry", "selectors", "testing", "thresholds", "training")},
     "Batch": "polytag.types",
     "Dataset": "polytag.data.dataset",
     "DeepMultiLabelClassifier": "polytag.estimators",
+    "Hierarchy": "polytag.hierarchy",
     "IterativeStratifiedKFold": "polytag.data.splits",
     "Table": "polytag.data.table",
     "Trainer": "polytag.training.trainer",
@@ -50,6 +53,7 @@ __all__ = [
     "Batch",
     "Dataset",
     "DeepMultiLabelClassifier",
+    "Hierarchy",
     "IterativeStratifiedKFold",
     "Table",
     "Trainer",
@@ -60,6 +64,7 @@ __all__ = [
     "enhance",
     "errors",
     "estimators",
+    "hierarchy",
     "load_dataset",
     "load_parts",
     "losses",

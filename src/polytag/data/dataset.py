@@ -9,6 +9,7 @@ from scipy import sparse
 
 from polytag.data.labels import LabelIndex
 from polytag.errors import DataError
+from polytag.hierarchy import Hierarchy
 from polytag.types import Array, ArrayLike
 
 
@@ -23,14 +24,14 @@ class Dataset:
         feature_names: d names.
         label_names: q names.
         name: What the set is called.
-        hierarchy: Parent-child pairs over the labels, or ``None``.
+        hierarchy: Which label implies which, over all labels, or ``None``; pairs of (parent, child) names become a ``Hierarchy``.
         kind: What X holds: ``"table"`` (n, d); ``"text"`` (n, columns) of strings; ``"tokens"`` (n, length) of whole numbers, 0 =
             padding at the right, 1 = unknown word; ``"images"`` (n, channels, height, width), uint8 or float.
         vocabulary: Number of different token numbers, padding and unknown included; 0 where there are no tokens.
         view: What distances between rows are measured in, shape (n, p), such as features of an encoder; ``None``: see ``features``.
 
     Raises:
-        DataError: Shapes, names or kind do not fit, or a label is not 0, 1 or NaN.
+        DataError: Shapes, names or kind do not fit, a label is not 0, 1 or NaN, or the hierarchy has other labels.
 
     Example:
         >>> data = Dataset(np.eye(3), np.array([[1, 0], [0, 1], [1, 1]]))
@@ -43,7 +44,7 @@ class Dataset:
     feature_names: Sequence[str] = ()
     label_names: Sequence[str] = ()
     name: str = ""
-    hierarchy: Any = None
+    hierarchy: Hierarchy | None = None
     kind: Literal["table", "text", "tokens", "images"] = "table"
     vocabulary: int = 0
     view: Any = None
@@ -64,6 +65,8 @@ class Dataset:
                 raise DataError(f"expected as many rows in view as in Y, but got {self.view.shape[0]} and {Y.shape[0]}")
         object.__setattr__(self, "feature_names", _names(self.feature_names, X.shape[1], "feature"))
         object.__setattr__(self, "label_names", _names(self.label_names, Y.shape[1], "label"))
+        if self.hierarchy is not None:
+            object.__setattr__(self, "hierarchy", Hierarchy.of(self.hierarchy, self.label_names))
         object.__setattr__(self, "_index", [])
 
     @property
@@ -115,7 +118,8 @@ class Dataset:
     def with_labels(self, columns: ArrayLike) -> Self:
         """Return the set with these label columns only, in this order (numbers or a mask)."""
         columns = np.arange(self.q)[np.asarray(columns)]
-        return replace(self, Y=self.Y[:, columns], label_names=[self.label_names[j] for j in columns])
+        hierarchy = None if self.hierarchy is None else self.hierarchy.take(columns)
+        return replace(self, Y=self.Y[:, columns], label_names=[self.label_names[j] for j in columns], hierarchy=hierarchy)
 
     def with_features(self, columns: ArrayLike) -> Self:
         """Return the set with these feature columns only, in this order (numbers or a mask)."""

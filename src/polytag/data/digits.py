@@ -7,6 +7,7 @@ import numpy as np
 
 from polytag.data.dataset import Dataset
 from polytag.errors import ParameterError
+from polytag.hierarchy import Hierarchy
 from polytag.types import Array
 
 NAME = "digits-scenes"
@@ -49,7 +50,7 @@ def load_digits_scenes(n: int = 2000, *, seed: int = 0, noise: float = 0.15, as_
         as_image: Give X as (n, 1, 10, 24) instead of a table (n, 240).
 
     Returns:
-        Data set with ``hierarchy``, a tuple of (parent name, child name) pairs.
+        Data set with its ``hierarchy``.
 
     Raises:
         ParameterError: ``n`` or ``noise`` makes no sense.
@@ -71,10 +72,11 @@ def load_digits_scenes(n: int = 2000, *, seed: int = 0, noise: float = 0.15, as_
     scenes = [_scene(rng, noise) for _ in range(n)]
     X = np.stack([canvas for canvas, _ in scenes]).astype(np.float32)
     Y = np.stack([_labels(digits) for _, digits in scenes])
+    hierarchy = Hierarchy.from_edges(HIERARCHY, LABEL_NAMES)
     if as_image:
-        return Dataset(X[:, None], Y, label_names=LABEL_NAMES, name=NAME, hierarchy=HIERARCHY, kind="images")
+        return Dataset(X[:, None], Y, label_names=LABEL_NAMES, name=NAME, hierarchy=hierarchy, kind="images")
     pixels = [f"pixel {row},{column}" for row in range(HEIGHT) for column in range(WIDTH)]
-    return Dataset(X.reshape(n, -1), Y, pixels, LABEL_NAMES, NAME, HIERARCHY)
+    return Dataset(X.reshape(n, -1), Y, pixels, LABEL_NAMES, NAME, hierarchy)
 
 
 @cache

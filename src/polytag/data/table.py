@@ -11,6 +11,7 @@ from torch import Tensor
 from polytag.data.dataset import Dataset
 from polytag.data.labels import LabelIndex
 from polytag.errors import DataError
+from polytag.hierarchy import Hierarchy
 from polytag.types import Batch
 
 
@@ -105,6 +106,20 @@ class Table(torch.utils.data.Dataset[Batch]):
     def q(self) -> int:
         """Number of labels."""
         return self.dataset.q
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """Which label implies which.
+
+        Raises:
+            DataError: The data set has no hierarchy.
+        """
+        if self.dataset.hierarchy is None:
+            raise DataError(
+                "expected labels with a hierarchy, but the data set has none; give it one (Dataset(..., hierarchy=), or hierarchy= of the "
+                "estimator), or take a model that needs none, such as 'mlp'"
+            )
+        return self.dataset.hierarchy
 
     @property
     def has_unknown_labels(self) -> bool:

@@ -1,0 +1,92 @@
+"""Questions to a directed graph given as two arrays, child and parent of each edge: levels, cycles, who is above whom."""
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from polytag.types import Array
+
+
+def adjacency(q: int, child: Array, parent: Array) -> Any:
+    """Return the CSR array (q, q) with a one at (child, parent) of each edge.
+
+    Cost: O(q + edges).
+    """
+    return sparse.csr_array((np.ones(len(child), dtype=np.int32), (child, parent)), shape=(q, q))
+
+
+def longest_paths(q: int, child: Array, parent: Array) -> Array:
+    """Return for each node the number of edges of the longest path from it up to a node without parents; -1 on or below a cycle.
+
+    Cost: O(q + edges) time and memory, one array operation for each level.
+    """
+    missing = np.bincount(child, minlength=q)
+    order = np.argsort(parent, kind="stable")
+    below, starts = child[order], np.searchsorted(parent[order], np.arange(q + 1))
+    found = np.full(q, -1, dtype=np.int64)
+    done, level = np.flatnonzero(missing == 0), 0
+    while len(done):
+        found[done] = level
+        reached, times = np.unique(_gather(below, starts[done], starts[done + 1]), return_counts=True)
+        missing[reached] -= times
+        done, level = reached[missing[reached] == 0], level + 1
+    return found
+
+
+def find_cycle(q: int, child: Array, parent: Array) -> list[int]:
+    """Return the nodes of one cycle, each followed by a parent of its; empty if there is none.
+
+    Cost: O(q + edges).
+    """
+    above = adjacency(q, child, parent)
+    looped = child[child == parent]
+    if len(looped):
+        return [int(looped[0])]
+    count, part = csgraph.connected_components(above, directed=True, connection="strong")
+    sizes = np.bincount(part, minlength=count)
+    inside = np.flatnonzero(sizes[part] > 1)
+    if not len(inside):
+        return []
+    walk = [int(inside[0])]
+    seen = {walk[0]: 0}
+    while True:
+        parents = above.indices[above.indptr[walk[-1]] : above.indptr[walk[-1] + 1]]
+        following = int(parents[part[parents] == part[walk[-1]]][0])
+        if following in seen:
+            return walk[seen[following] :]
+        seen[following] = len(walk)
+        walk.append(following)
+
+
+def reachable(above: Any) -> Any:
+    """Return the CSR array with a one wherever a path of at least one edge leads.
+
+    Cost: memory of the answer, time that of multiplying it with itself, log2(depth) times.
+    """
+    found = above.astype(bool)
+    while True:
+        further = (found.astype(np.int32) @ found.astype(np.int32)).astype(bool) + found
+        if further.nnz == found.nnz:
+            further.sort_indices()
+            return sparse.csr_array(further)
+        found = further
+
+
+def contracted(above: Any, kept: Array) -> Array:
+    """Return the edges (child, parent), shape (m, 2), among the kept nodes: a path through nodes that are not kept becomes an edge."""
+    dropped = np.setdiff1d(np.arange(above.shape[0]), kept)
+    direct = above[kept][:, kept]
+    if len(dropped):
+        inside = reachable(above[dropped][:, dropped]).astype(np.int32) + sparse.eye_array(len(dropped), dtype=np.int32, format="csr")
+        direct = direct + above[kept][:, dropped] @ inside @ above[dropped][:, kept]
+    found = sparse.coo_array(direct)
+    return np.stack([found.row, found.col], axis=1)
+
+
+def _gather(values: Array, starts: Array, stops: Array) -> Array:
+    """Return the slices ``values[start:stop]`` one after the other."""
+    sizes = stops - starts
+    first = np.cumsum(sizes) - sizes
+    return np.asarray(values[np.arange(sizes.sum()) - np.repeat(first - starts, sizes)])
