@@ -54,6 +54,7 @@ class MultiLabelModel(nn.Module, abc.ABC):
         PRESETS: Named sets of choices other than the authors' own, which are the defaults.
         INPUTS: Kinds of data that it reads (``Dataset.kind``), the one that suits it best first.
         BATCH_TERMS: Whether a part of the objective belongs to the batch as a whole, so that it is not linear in ``Batch.weight``.
+        NEEDS_HIERARCHY: Whether the labels must have a hierarchy, which ``context`` then hands on, and be closed under it.
         config: What ``context`` has chosen by the data (plain values only, no arrays); with these parameters an equal network can be
             built for its ``state_dict`` where the data are no longer at hand.
     """
@@ -62,6 +63,7 @@ class MultiLabelModel(nn.Module, abc.ABC):
     PRESETS: ClassVar[Mapping[str, Preset]] = {}
     INPUTS: ClassVar[tuple[str, ...]] = ("table",)
     BATCH_TERMS: ClassVar[bool] = False
+    NEEDS_HIERARCHY: ClassVar[bool] = False
 
     config: dict[str, Any] = {}  # noqa: RUF012  (replaced, never written to)
 
@@ -91,7 +93,7 @@ class MultiLabelModel(nn.Module, abc.ABC):
 
     @classmethod
     def check_inputs(cls, train: Table) -> None:
-        """Refuse data of a kind that the model does not read.
+        """Refuse data of a kind that the model does not read, and labels that are not as it needs them.
 
         Raises:
             DataError: The message names models that do.
@@ -103,6 +105,13 @@ class MultiLabelModel(nn.Module, abc.ABC):
                 f"{cls.__name__} reads {' or '.join(cls.INPUTS)}, but got {train.kind} of shape {train.shape} a row; "
                 f"models that read {train.kind} are {', '.join(others)}{or_else}"
             )
+        if cls.NEEDS_HIERARCHY:
+            broken = int((train.hierarchy.violations(train.dataset.Y) > 0).sum())
+            if broken:
+                raise DataError(
+                    f"expected closed labels, every label with all its ancestors, but {broken} of {train.n} rows have a label without a "
+                    "parent of it; add the ancestors with hierarchy.close(Y)"
+                )
 
     @classmethod
     def check_names(cls, params: Mapping[str, Any]) -> None:
@@ -123,8 +132,8 @@ class MultiLabelModel(nn.Module, abc.ABC):
 
     @classmethod
     def context(cls, train: Table) -> dict[str, Any]:
-        """Return what the constructor needs from the training rows besides their sizes; by default nothing."""
-        return {}
+        """Return what the constructor needs from the training rows besides their sizes; by default their hierarchy, if it needs one."""
+        return {"hierarchy": train.hierarchy.to_dict()} if cls.NEEDS_HIERARCHY else {}
 
     @classmethod
     def tokenizer(cls, params: Mapping[str, Any]) -> Any:
@@ -172,6 +181,8 @@ class MultiLabelModel(nn.Module, abc.ABC):
 
 def _is_plain(value: Any) -> bool:
     """Say whether a value survives JSON."""
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, value.values()))
     if isinstance(value, (list, tuple)):
         return all(map(_is_plain, value))
     return value is None or isinstance(value, (str, bool, int, float))

@@ -8,6 +8,7 @@
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 from polytag.data.dataset import Dataset
 from polytag.data.synthetic import make_multilabel
 from polytag.data.table import Table
+from polytag.hierarchy import Hierarchy
 from polytag.losses import BCE
 from polytag.metrics import macro_auc
 from polytag.models.base import MultiLabelModel
@@ -77,6 +79,7 @@ class Subject:
         self.cls, self.pace, self.params = cls, pace, dict(params or {})
         self.kind: str = cls.INPUTS[0]
         self.batch_terms: bool = cls.BATCH_TERMS
+        self.hierarchical: bool = cls.NEEDS_HIERARCHY
 
     def __call__(self, table: Table, **params: Any) -> MultiLabelModel:
         """Build the model for a table."""
@@ -84,17 +87,25 @@ class Subject:
 
     def toy(self, n: int = 24, d: int = 6, q: int = 4) -> Table:
         """Return toy data of the kind that the model reads."""
-        return toy(n, d, q, kind=self.kind)
+        return self._closed(toy(n, d, q, kind=self.kind).dataset)
 
     def shown(self, x: Array, y: Array) -> Table:
         """Return features between 0 and 1 in the kind that the model reads: as they are, as words for "low" and "high", or as pixels."""
         if self.kind == "table":
-            return Table(Dataset(x, y))
+            return self._closed(Dataset(x, y))
         if self.kind == "images":
             pixels = np.kron(x.reshape(len(x), 1, 1, -1), np.ones((3, 16, 4)))
-            return Table(Dataset((255 * pixels).astype(np.uint8), y, kind="images"))
+            return self._closed(Dataset((255 * pixels).astype(np.uint8), y, kind="images"))
         words = 2 + 2 * np.arange(x.shape[1]) + (x > np.median(x, axis=0))
-        return Table(Dataset(words.astype(np.int32), y, kind="tokens", vocabulary=2 + 2 * x.shape[1]))
+        return self._closed(Dataset(words.astype(np.int32), y, kind="tokens", vocabulary=2 + 2 * x.shape[1]))
+
+    def _closed(self, data: Dataset) -> Table:
+        """Return the data as a table, with a hierarchy and closed labels if the model needs them: label j is below label (j - 1) // 2."""
+        if not self.hierarchical:
+            return Table(data)
+        children = np.arange(1, data.q)
+        hierarchy = Hierarchy(tuple(data.label_names), np.stack([children, (children - 1) // 2], axis=1))
+        return Table(replace(data, Y=hierarchy.close(data.Y), hierarchy=hierarchy))
 
 
 def toy(n: int = 24, d: int = 6, q: int = 4, kind: str = "table") -> Table:
@@ -193,6 +204,9 @@ def check_training(make: Subject) -> None:
     table, valid = make.shown(scaled[:1500], data.Y[:1500]), make.shown(scaled[1500:], data.Y[1500:])
     new, bce = batch_of(valid), BCE()
     model = make(table)
+    if make.hierarchical:  # a label holds if it or anything below it was drawn
+        below = table.hierarchy.ancestors.toarray().T | np.eye(table.q, dtype=bool)
+        truth = 1 - np.exp(np.log1p(-np.minimum(truth, 1 - 1e-9)) @ below.T)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     untrained = logits_of(model, new.x)
     train(model, batch_of(table), make.pace.steps, lr=make.pace.lr, rows=make.pace.rows)
