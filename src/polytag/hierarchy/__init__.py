@@ -2,5 +2,6 @@
 
 from polytag.hierarchy.constraint import Constraint
 from polytag.hierarchy.hierarchy import Hierarchy
+from polytag.hierarchy.rows import LabelPaths, label_paths, path_levels, path_names
 
-__all__ = ["Constraint", "Hierarchy"]
+__all__ = ["Constraint", "Hierarchy", "LabelPaths", "label_paths", "path_levels", "path_names"]
