@@ -55,6 +55,7 @@ class Leg:
         arms: Methods.
         cases: Data sets.
         experiment: Both, and the protocol.
+        group: Name of the group that its data sets are of.
     """
 
     name: str
@@ -62,9 +63,18 @@ class Leg:
     arms: tuple[Arm, ...]
     cases: tuple[Case, ...]
     experiment: Experiment
+    group: str = ""
 
 
-def arm(name: str, model: str, selector: str = "random", loss: str = "", enhance: str = "", search: Mapping[str, Any] | None = None) -> Arm:
+def arm(
+    name: str,
+    model: str,
+    selector: str = "random",
+    loss: str = "",
+    enhance: str = "",
+    search: Mapping[str, Any] | None = None,
+    closure: str = "",
+) -> Arm:
     """Read a method in the notation of tables.
 
     Args:
@@ -74,6 +84,7 @@ def arm(name: str, model: str, selector: str = "random", loss: str = "", enhance
         loss: Loss; empty: the model's own.
         enhance: Label enhancement; empty: none.
         search: Switch -> values of which the validation rows choose one.
+        closure: How scores are made to agree with the hierarchy of the labels; empty: not at all.
 
     Raises:
         ParameterError: Something does not exist, or does not fit together.
@@ -83,6 +94,7 @@ def arm(name: str, model: str, selector: str = "random", loss: str = "", enhance
         {'gamma': 1}
     """
     given: dict[str, Any] = {"search": {key: list(values) for key, values in search.items()}} if search else {}
+    given |= {"closure": closure} if closure else {}
     for part, call in (("model", model), ("selector", selector), ("loss", loss), ("enhance", enhance)):
         if call:
             given[part], params = read_call(call)
@@ -97,6 +109,7 @@ def leg(
     cases: Sequence[Case],
     metrics: Sequence[str],
     *protocol: Mapping[str, Any],
+    group: str = "",
 ) -> Leg:
     """Put together what runs under one protocol.
 
@@ -107,6 +120,7 @@ def leg(
         cases: Data sets.
         metrics: Metrics of the tables.
         *protocol: Switches; later ones count. Those of ``split`` and ``preparation`` are taken one by one.
+        group: Name of the group that the data sets are of.
 
     Raises:
         ParameterError: A switch does not exist or makes no sense.
@@ -117,7 +131,7 @@ def leg(
         switches |= {**given, **nested}
     content: dict[str, Any] = {"datasets": [case.data for case in cases], "methods": [each.method for each in arms], "protocol": switches}
     experiment = Experiment(**content, metrics=tuple(metrics))
-    return Leg(name, title, tuple(arms), tuple(cases), experiment)
+    return Leg(name, title, tuple(arms), tuple(cases), experiment, group)
 
 
 @dataclass(frozen=True)
@@ -128,16 +142,22 @@ class Reproduced:
         legs: What was asked for.
         printed: Where to look up printed values.
         printed_rank: Where to look up printed average ranks.
+        extra: Metrics that are shown beside those of the paper, and not tested.
+        digits: Digits after the point of the printed values.
+        tolerance: Difference from a printed value within which it counts as reached; ``None``: none is named.
 
     Attributes:
         arms: Names of the methods of all legs.
         cases: Data sets of all legs.
-        metrics: Metrics of the tables.
+        metrics: Metrics of the tables, the paper's and then the extra ones.
     """
 
     legs: Sequence[Leg]
     printed: Printed
     printed_rank: PrintedRank
+    extra: Sequence[str] = ()
+    digits: int = 4
+    tolerance: float | None = None
     _cells: dict[tuple[str, str], list[Record | None]] = field(default_factory=dict, repr=False)
 
     def add(self, part: Leg, store: Store, hashes: Mapping[str, str]) -> None:
@@ -162,8 +182,8 @@ class Reproduced:
 
     @property
     def cases(self) -> list[Case]:
-        """The data sets."""
-        return [case for part in self.legs for case in part.cases]
+        """The data sets, once each: the methods of one may run in several legs."""
+        return list({case.name: case for part in self.legs for case in part.cases}.values())
 
     @property
     def metrics(self) -> list[str]:
@@ -171,9 +191,15 @@ class Reproduced:
         return list(self.legs[0].experiment.metrics)
 
     @property
+    def tested(self) -> list[str]:
+        """Those metrics that the paper has; tests of further ones would cost its own some of their power."""
+        return [metric for metric in self.metrics if metric not in self.extra]
+
+    @property
     def ranked(self) -> list[str]:
         """Methods that take part on every data set; others would cost the ranks the sets that they are left out of."""
-        return [name for name in self.arms if all(name in {each.name for each in part.arms} for part in self.legs)]
+        taking_part = {(each.name, case.name) for part in self.legs for each in part.arms for case in part.cases}
+        return [name for name in self.arms if all((name, case.name) in taking_part for case in self.cases)]
 
     def records(self, method: str, case: str) -> list[Record]:
         """Return the finished cells of a method on a data set."""

@@ -11,6 +11,7 @@ from polytag.bench.rank_plots import Diagram, plot_ranks
 from polytag.bench.reproduce import Reproduced
 from polytag.bench.reproduce_tables import (
     Pairs,
+    closeness_grid,
     friedman_grid,
     independent_table,
     metric_grid,
@@ -53,7 +54,7 @@ class Frame:
 def reproduction_grids(result: Reproduced, frame: Frame) -> list[Grid]:
     """Return every table that the results allow: one a metric, printed values beside ours, and the tests."""
     grids: list[Grid | None] = [metric_grid(result, metric) for metric in result.metrics]
-    grids += [side_by_side(result), order_grid(result), friedman_grid(result)]
+    grids += [side_by_side(result), closeness_grid(result), order_grid(result), friedman_grid(result)]
     grids += [pairs_grid(result, title, pairs) for title, pairs in frame.questions]
     if frame.control in result.arms:
         pairs = [(name, frame.control) for name in result.arms if name != frame.control]
@@ -163,7 +164,7 @@ def _plain(value: Any) -> str:
 def _plots(result: Reproduced, folder: Path) -> list[Path]:
     """Draw a critical-difference diagram for every metric that enough independent data sets have."""
     files = []
-    for metric in result.metrics:
+    for metric in result.tested:
         table = independent_table(result, metric)
         if table.shape[0] < 2 or table.shape[1] < 3:
             continue

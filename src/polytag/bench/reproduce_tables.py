@@ -14,8 +14,7 @@ from polytag.bench.reproduce import Reproduced
 from polytag.bench.results import direction
 from polytag.bench.tables import arrowed, number
 
-_ROUNDED = 4
-"""Digits after the point to which papers print."""
+_COUNTED = {1: "one digit", 2: "two digits", 3: "three digits", 4: "four digits"}
 
 Pairs = Sequence[Sequence[str]]
 """Each a method, then those that it is held against."""
@@ -35,7 +34,7 @@ def metric_grid(result: Reproduced, metric: str) -> Grid:
     rows: list[list[str]] = []
     marked: set[tuple[int, int]] = set()
     for r, method in enumerate(result.arms):
-        cells = [_beside(means[c, r], result.printed(method, case, metric)) for c, case in enumerate(cases)]
+        cells = [_beside(means[c, r], result.printed(method, case, metric), result.digits) for c, case in enumerate(cases)]
         marked |= {(r, c + 1) for c in range(len(cases)) if _is_best(means[c], r, metric)}
         rank, theirs = ranks.get(method, math.nan), printed_ranks[r]
         rows.append([method, *cells, number(rank, digits=2), "-" if theirs is None else f"{theirs:g}"])
@@ -48,28 +47,50 @@ def metric_grid(result: Reproduced, metric: str) -> Grid:
 
 
 def side_by_side(result: Reproduced) -> Grid | None:
-    """Return one line for each printed value that was measured here too, with the difference; ``None`` if there is none."""
+    """Return one line for each printed value that was measured here too, with the difference; ``None`` if there is none.
+
+    Metrics that the paper does not have stand at the end of the line.
+    """
     rows: list[list[str]] = []
     counts = {"here": 0, "published": 0, "equal": 0}
     for case in result.cases:
         for method in result.arms:
+            extra = [number(result.mean(method, case.name, metric)) for metric in result.extra]
             for metric in result.metrics:
                 theirs, ours = result.printed(method, case.name, metric), result.mean(method, case.name, metric)
                 if theirs is None or math.isnan(ours):
                     continue
-                better = _better(ours, theirs, metric)
+                better = _better(ours, theirs, metric, result.digits)
                 counts[better] += 1
-                deviation = result.deviation(method, case.name, metric)
-                rows.append([case.name, method, arrowed(metric), f"{theirs:.4f}", number(ours, deviation), f"{ours - theirs:+.4f}", better])
+                values = [f"{theirs:.{result.digits}f}", number(ours, result.deviation(method, case.name, metric)), f"{ours - theirs:+.4f}"]
+                rows.append([case.name, method, arrowed(metric), *values, better, *extra])
     if not rows:
         return None
     caption = (
         f"Difference: here minus published. Better here in {counts['here']}, in the paper in {counts['published']}, "
-        f"equal in four digits in {counts['equal']} of {len(rows)}."
+        f"equal in {_COUNTED.get(result.digits, f'{result.digits} digits')} in {counts['equal']} of {len(rows)}."
     )
-    return Grid(
-        "Published values next to ours", ["data set", "method", "metric", "published", "here", "difference", "better"], rows, caption
-    )
+    header = ["data set", "method", "metric", "published", "here", "difference", "better", *map(arrowed, result.extra)]
+    return Grid("Published values next to ours", header, rows, caption)
+
+
+def closeness_grid(result: Reproduced) -> Grid | None:
+    """Return on how many data sets each method comes near the printed value; ``None`` if no value is printed or no tolerance is named."""
+    if result.tolerance is None:
+        return None
+    rows = []
+    for method in result.arms:
+        for metric in result.tested:
+            pairs = [(result.printed(method, case.name, metric), result.mean(method, case.name, metric)) for case in result.cases]
+            apart = np.array([ours - theirs for theirs, ours in pairs if theirs is not None and not math.isnan(ours)])
+            if apart.size:
+                near = int((np.abs(apart) <= result.tolerance + 1e-12).sum())
+                spread = [f"{apart.mean():+.4f}", f"{np.abs(apart).mean():.4f}", f"{np.abs(apart).max():.4f}"]
+                rows.append([method, arrowed(metric), f"{near} of {apart.size}", *spread])
+    if not rows:
+        return None
+    header = ["method", "metric", f"within {result.tolerance:g}", "mean difference", "mean distance", "largest distance"]
+    return Grid("How near do we come to the published values?", header, rows, "Difference: here minus published, over data sets.")
 
 
 def order_grid(result: Reproduced) -> Grid | None:
@@ -77,7 +98,7 @@ def order_grid(result: Reproduced) -> Grid | None:
     rows = []
     for case in result.cases:
         cells = []
-        for metric in result.metrics:
+        for metric in result.tested:
             pairs = [(result.printed(method, case.name, metric), result.mean(method, case.name, metric)) for method in result.arms]
             known = np.array([(theirs, ours) for theirs, ours in pairs if theirs is not None and not math.isnan(ours)])
             enough = len(known) >= 3 and (np.ptp(known, axis=0) > 0).all()
@@ -87,14 +108,14 @@ def order_grid(result: Reproduced) -> Grid | None:
     if not rows:
         return None
     caption = "Kendall's tau-b between printed and our values; in brackets the number of methods. 1: the same order, 0: none of it."
-    return Grid("Does the printed order of the methods hold?", ["data set", *map(arrowed, result.metrics)], rows, caption)
+    return Grid("Does the printed order of the methods hold?", ["data set", *map(arrowed, result.tested)], rows, caption)
 
 
 def friedman_grid(result: Reproduced) -> Grid | None:
     """Return the Friedman test over data sets for every metric, with Nemenyi's critical difference; ``None`` for too few of either."""
     rows: list[list[str]] = []
     marked: set[tuple[int, int]] = set()
-    for metric in result.metrics:
+    for metric in result.tested:
         table = independent_table(result, metric)
         blocks, k = table.shape
         if blocks < 2 or k < 3:
@@ -130,18 +151,18 @@ def pairs_grid(result: Reproduced, title: str, pairs: Pairs) -> Grid | None:
     ran = set(result.arms)
     asked = [(pair[0], [name for name in pair[1:] if name in ran]) for pair in pairs if pair[0] in ran]
     asked = [(method, rivals) for method, rivals in asked if rivals]
-    found = [[result.against(method, rivals, metric) for metric in result.metrics] for method, rivals in asked]
+    found = [[result.against(method, rivals, metric) for metric in result.tested] for method, rivals in asked]
     if not any(len(mine) for line in found for mine, _ in line):
         return None
     tests = [
-        [stats.wilcoxon(*pair, direction(metric)) if len(pair[0]) else None for pair, metric in zip(line, result.metrics)] for line in found
+        [stats.wilcoxon(*pair, direction(metric)) if len(pair[0]) else None for pair, metric in zip(line, result.tested)] for line in found
     ]
     p = np.array([[math.nan if test is None else test.p for test in line] for line in tests])
     adjusted = stats.holm(p.ravel()).reshape(p.shape)
     rows: list[list[str]] = []
     for r, (method, rivals) in enumerate(asked):
         cells = []
-        for c, (metric, test) in enumerate(zip(result.metrics, tests[r])):
+        for c, (metric, test) in enumerate(zip(result.tested, tests[r])):
             mine, theirs = found[r][c]
             gain = float(np.mean(mine - theirs)) * (1 if direction(metric) == "max" else -1) if len(mine) else math.nan
             score = None if test is None else f"{test.wins}-{test.draws}-{test.losses}"
@@ -150,7 +171,7 @@ def pairs_grid(result: Reproduced, title: str, pairs: Pairs) -> Grid | None:
     rivals_chosen = any(len(rivals) > 1 for _, rivals in asked)
     caption = _pairs_caption(result, max(len(mine) for line in found for mine, _ in line), int(np.isfinite(p).sum()), rivals_chosen)
     marked = frozenset((r, c + 2) for r, c in zip(*np.nonzero(adjusted < 0.05)))
-    return Grid(title, ["method", "against", *map(arrowed, result.metrics)], rows, caption, marked)
+    return Grid(title, ["method", "against", *map(arrowed, result.tested)], rows, caption, marked)
 
 
 def independent_table(result: Reproduced, metric: str) -> np.ndarray:
@@ -179,12 +200,12 @@ def reproduction_csv(result: Reproduced) -> str:
     return text.getvalue()
 
 
-def _beside(ours: float, theirs: float | None) -> str:
-    return number(ours) + ("" if theirs is None else f" ({theirs:.4f})")
+def _beside(ours: float, theirs: float | None, digits: int) -> str:
+    return number(ours) + ("" if theirs is None else f" ({theirs:.{digits}f})")
 
 
-def _better(ours: float, theirs: float, metric: str) -> str:
-    apart = round(ours - theirs, _ROUNDED) * (1 if direction(metric) == "max" else -1)
+def _better(ours: float, theirs: float, metric: str, digits: int) -> str:
+    apart = round(ours - theirs, digits) * (1 if direction(metric) == "max" else -1)
     return "equal" if apart == 0 else "here" if apart > 0 else "published"
 
 

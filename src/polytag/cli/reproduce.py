@@ -29,6 +29,7 @@ def reproduce(
     switch: Annotated[list[str] | None, typer.Option("--set", help="Depart from the paper's protocol, NAME=VALUE: epochs=5.")] = None,
 ) -> None:
     """Run a paper's experiment on what is here, and print ours next to its numbers; the same command resumes."""
+    from polytag.cli.legs import paper_legs, trial_leg
     from polytag.data.catalogue import data_folders
     from polytag.errors import ParameterError
     from polytag.papers import load_paper
@@ -56,64 +57,6 @@ def reproduce(
     raise typer.Exit(run_legs(paper, legs, missing, out or Path(f"polytag-{paper.key}{'-short' * short}"), **how))
 
 
-def paper_legs(
-    paper: "Paper", folders: Sequence[Path], datasets: Sequence[str] | None, methods: Sequence[str] | None, changes: dict[str, Any]
-) -> tuple[list["Leg"], dict[str, str]]:
-    """Return one leg for each group of data sets that are here, and how to get the others.
-
-    Args:
-        paper: The paper.
-        folders: Where folders of features are looked for.
-        datasets: Names; ``None``: all but the optional ones.
-        methods: Names; ``None``: all but the optional ones.
-        changes: Switches of the protocol that count most.
-
-    Raises:
-        UnknownNameError: There is no such data set or method.
-    """
-    from polytag.bench.reproduce import Case, arm, leg
-
-    sets = _chosen("data set", datasets, paper.sets, {one.name: [one.data, one.folder] for one in paper.sets})
-    rows = _chosen("method", methods, paper.methods, {one.name: [] for one in paper.methods})
-    arms = [arm(one.name, one.model, one.selector, one.loss, one.enhance, one.search) for one in rows]
-    missing: dict[str, str] = {}
-    here: dict[str, list[Case]] = {}
-    for one in sets:
-        place = one.place(folders)
-        if place is None:
-            missing[one.name] = one.how_to_get()
-        else:
-            here.setdefault(one.group, []).append(Case(one.name, place, one.same_data()))
-    found = []
-    for name, group in paper.groups.items():
-        taking_part = [each for each in arms if each.name not in group.without]
-        if name in here and taking_part:
-            rules = ({"preset": paper.protocol}, group.protocol, changes)
-            found.append(leg(name, group.title, taking_part, here[name], list(paper.metrics), *rules))
-    return found, missing
-
-
-def trial_leg(paper: "Paper", changes: dict[str, Any]) -> "Leg":
-    """Return a run of seconds: an embedded data set, the methods that the paper's file names for it, and the ends of every search.
-
-    Raises:
-        ParameterError: The paper's file has no such run.
-    """
-    from polytag.bench.reproduce import Case, arm, leg
-    from polytag.errors import ParameterError
-
-    trial = paper.trial
-    if trial is None:
-        raise ParameterError(f"expected a paper with a [trial] for --short, but {paper.key} has none; name one small data set instead")
-    arms = []
-    for one in paper.methods:
-        if one.name in trial.methods:
-            ends = {name: list(dict.fromkeys([values[0], values[-1]])) for name, values in one.search.items()}
-            arms.append(arm(one.name, one.model, one.selector, one.loss, one.enhance, ends))
-    rules = ({"preset": paper.protocol}, trial.protocol, changes)
-    return leg("short", "a run of seconds", arms, [Case(trial.data, trial.data, trial.data)], list(paper.metrics), *rules)
-
-
 def run_legs(paper: "Paper", legs: Sequence["Leg"], missing: dict[str, str], out: Path, **how: Any) -> int:
     """Run every leg into a folder of its own, write their reports and the one that compares with the paper, and print it.
 
@@ -134,7 +77,8 @@ def run_legs(paper: "Paper", legs: Sequence["Leg"], missing: dict[str, str], out
     from polytag.cli.session import Bar, chosen_device, interrupted, tell_failures, wide_console
 
     how["device"] = chosen_device(how["device"])
-    result, code, console = Reproduced(legs, paper.printed, paper.printed_rank), 0, wide_console()
+    shown: dict[str, Any] = {"extra": paper.extra_metrics, "digits": paper.digits, "tolerance": paper.tolerance}
+    result, code, console = Reproduced(legs, paper.printed, paper.printed_rank, **shown), 0, wide_console()
     for part in legs:
         store = Store(out / part.name)
         try:
@@ -159,13 +103,10 @@ def _show(paper: "Paper", result: "Reproduced", missing: dict[str, str], out: Pa
     notes = [*paper.notes, *(f"{name}: {note}" for name in ran if (note := paper.dataset_note(name)) is not None)]
     remarks = {one.name: one.note for one in paper.sets} | {one.name: one.note for one in paper.methods}
     notes += [f"{name}: {remarks[name]}" for name in (*ran, *result.arms) if remarks.get(name)]
-    notes += [
-        f"{method} is left out of {part.name} ({', '.join(case.name for case in part.cases)}): {why}"
-        for part in result.legs
-        if part.name in paper.groups
-        for method, why in paper.groups[part.name].without.items()
-        if method in {one.name for one in paper.methods}
-    ]
+    for group in paper.groups.values():
+        names = list(dict.fromkeys(case.name for part in result.legs if part.group == group.name for case in part.cases))
+        if names:
+            notes += [f"{method} is left out of {group.name} ({', '.join(names)}): {why}" for method, why in group.without.items()]
     frame = Frame(
         title=paper.title,
         about=[f"{paper.citation}, {paper.url}", f"data sets: {', '.join(ran)}", f"methods: {', '.join(result.arms)}"],
@@ -195,6 +136,7 @@ def list_paper(paper: "Paper", folders: Sequence[Path]) -> None:
     """Print what a reproduction would run, and how to get what is missing."""
     from polytag import registry
     from polytag.bench.grid import Grid
+    from polytag.cli.legs import in_words
     from polytag.cli.session import wide_console
 
     def optional(one: Any) -> str:
@@ -205,16 +147,24 @@ def list_paper(paper: "Paper", folders: Sequence[Path]) -> None:
     classical = registry.names("classical")
     rows = []
     for one in paper.methods:
-        named = (one.model, "" if one.model.split("(")[0] in classical else one.selector, one.loss, one.enhance)
+        selector = "" if one.model.split("(")[0] in classical else one.selector
+        apart = (one.closure and f"closure {one.closure}", one.protocol and f"protocol {one.protocol}")
+        named = (one.model, selector, one.loss, one.enhance, *apart)
         rows.append([one.name, ", ".join(filter(None, named)), _grid(one.search), optional(one), one.note])
     console.print(Grid("Methods", ["name", "model, selector, loss, enhancement", "searched", "run", "remark"], rows).to_rich())
     rows = []
     for each in paper.sets:
         printed = "yes" if each.name in paper.datasets else "no"
         place = each.place(folders)
-        rows.append([each.name, printed, place or "missing", each.group, optional(each), "" if place else each.how_to_get(), each.note])
-    header = ["name", "in the paper", "here as", "group", "run", "how to get it", "remark"]
-    console.print(Grid("Data sets", header, rows).to_rich())
+        own = in_words({**each.protocol, **each.params})
+        line = [each.name, printed, place or "missing", each.group, own, optional(each), "" if place else each.how_to_get(), each.note]
+        rows.append(line)
+    header = ["name", "in the paper", "here as", "group", "settings", "run", "how to get it", "remark"]
+    empty = 4 if not any(row[4] for row in rows) else len(header)
+    rows = [[cell for at, cell in enumerate(row) if at != empty] for row in (header, *rows)]
+    console.print(Grid("Data sets", rows[0], rows[1:]).to_rich())
+    for name, switches in paper.protocols.items():
+        typer.echo(f"protocol {name}: {in_words(switches)}")
     for group in paper.groups.values():
         left = "; ".join(f"without {method}: {why}" for method, why in group.without.items())
         typer.echo(f"group {group.name}: {group.title or 'all data sets'}{'; ' + left if left else ''}")
@@ -222,16 +172,6 @@ def list_paper(paper: "Paper", folders: Sequence[Path]) -> None:
 
 def _grid(search: Any) -> str:
     return "; ".join(f"{name} of {', '.join(map(str, values))}" for name, values in search.items())
-
-
-def _chosen(what: str, asked: Sequence[str] | None, known: Sequence[Any], names: dict[str, Sequence[str]]) -> list[Any]:
-    """Return those that were asked for, in the paper's order; all but the optional ones if nothing was."""
-    from polytag.papers import choose
-
-    if not asked:
-        return [one for one in known if not one.optional]
-    chosen = set(choose(what, asked, names))
-    return [one for one in known if one.name in chosen]
 
 
 def _seeds(text: str) -> list[int]:

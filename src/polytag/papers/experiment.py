@@ -1,14 +1,20 @@
 """What a paper compares, as its TOML file says it: methods in our notation, data sets and how to get them, questions to answer."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from polytag import registry
 from polytag.data import catalogue
 from polytag.data.parted import RECORD, is_folder_of_features
-from polytag.errors import UnknownNameError
+from polytag.errors import DataError, UnknownNameError
+
+_GAP = re.compile(r"\{(\w+)\}")
+"""Where a value of the data set stands in a method: ``chmcnn(hidden={hidden})``."""
+
+_CALLS = ("model", "selector", "loss", "enhance")
 
 
 @dataclass(frozen=True)
@@ -17,10 +23,13 @@ class PaperMethod:
 
     Attributes:
         name: As the paper prints it; a name of ours where it prints none.
-        model: Model, deep or classical, in the notation of tables: ``clif(hidden=256)``.
+        model: Model, deep or classical, in the notation of tables: ``clif(hidden=256)``. What stands in braces, here and in the next three,
+            is a value of the data set: ``chmcnn(hidden={hidden})``.
         selector: Batch selector, the same.
         loss: Loss, the same; empty: the model's own.
         enhance: Label enhancement, the same; empty: none.
+        closure: How scores are made to agree with the hierarchy of the labels after training; empty: not at all.
+        protocol: Name of the switches that it runs under instead of those of the others, one of the paper's ``protocols``; empty: none.
         search: Switch -> values of which the validation rows choose one.
         optional: Run only if it is named.
         note: What to know about it.
@@ -31,9 +40,38 @@ class PaperMethod:
     selector: str = "random"
     loss: str = ""
     enhance: str = ""
+    closure: str = ""
+    protocol: str = ""
     search: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     optional: bool = False
     note: str = ""
+
+    @property
+    def gaps(self) -> set[str]:
+        """Names of the values that it takes from the data set."""
+        return {name for part in _CALLS for name in _GAP.findall(getattr(self, part))}
+
+    def filled(self, params: Mapping[str, Any]) -> "PaperMethod":
+        """Return the method with the values of a data set in place of their names.
+
+        Args:
+            params: Name -> value.
+
+        Raises:
+            DataError: A value is missing.
+
+        Example:
+            >>> PaperMethod("C-HMCNN(h)", "chmcnn(hidden={hidden})").filled({"hidden": 500}).model
+            'chmcnn(hidden=500)'
+        """
+        missing = sorted(self.gaps - set(params))
+        if missing:
+            raise DataError(
+                f"expected a value for {', '.join(missing)}, which {self.name} takes from the data set, but got "
+                f"{', '.join(params) or 'none'}; write params = {{ {missing[0]} = ... }} where the data set stands"
+            )
+        texts: dict[str, Any] = {part: _GAP.sub(lambda gap: str(params[gap[1]]), getattr(self, part)) for part in _CALLS}
+        return replace(self, **texts)
 
 
 @dataclass(frozen=True)
@@ -50,6 +88,8 @@ class PaperSet:
         optional: Run only if it is named.
         note: What to know about it.
         size: What the paper says of its size: ``train``, ``valid``, ``test``, ``d``, ``q``.
+        protocol: Switches of its own, besides the preset and those of its group.
+        params: Values of its own that methods take: ``{"hidden": 500}``.
     """
 
     name: str
@@ -61,6 +101,8 @@ class PaperSet:
     optional: bool = False
     note: str = ""
     size: Mapping[str, int] = field(default_factory=dict)
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
 
     def place(self, folders: Sequence[Path]) -> str | None:
         """Return the name or path that ``load_dataset`` takes, or ``None`` where the set is not on this machine, or not finished.
@@ -124,11 +166,13 @@ class PaperTrial:
         data: A data set of the catalogue.
         methods: Their names.
         protocol: Switches besides the paper's preset.
+        params: Values that methods take from the data set.
     """
 
     data: str
     methods: Sequence[str]
     protocol: Mapping[str, Any]
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 def choose(what: str, asked: Sequence[str], known: Mapping[str, Sequence[str]]) -> list[str]:

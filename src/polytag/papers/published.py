@@ -36,9 +36,13 @@ class Paper:
         methods: What is compared, the paper's and ours beside it.
         sets: The data sets, the paper's and ours beside it.
         groups: What data sets that run under one protocol have in common, by name.
+        protocols: Switches of methods that do not run under the protocol of the others, by name.
         questions: The claims to test.
         control: The method that the others are tested against; empty: none.
         trial: A small run; ``None`` if there is none.
+        extra_metrics: Metrics of ours to show beside the paper's.
+        digits: Digits after the point of the printed values.
+        tolerance: Difference from a printed value within which it counts as reached; ``None``: none is named.
     """
 
     key: str
@@ -55,9 +59,13 @@ class Paper:
     methods: tuple[PaperMethod, ...]
     sets: tuple[PaperSet, ...]
     groups: dict[str, PaperGroup]
+    protocols: dict[str, dict[str, Any]]
     questions: tuple[PaperQuestion, ...]
     control: str
     trial: PaperTrial | None
+    extra_metrics: tuple[str, ...]
+    digits: int
+    tolerance: float | None
     _names: dict[str, dict[str, str]]
     _values: dict[tuple[str, str, str], float]
 
@@ -94,6 +102,20 @@ class Paper:
     def dataset_note(self, dataset: str) -> str | None:
         """Say how the paper's data set of this name (ours or theirs) differs from the public file; ``None`` if it does not."""
         return self.dataset_notes.get(self._theirs("datasets", dataset))
+
+    def own_settings(self, one: PaperSet, protocol: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the switches and the values of a data set that count for the methods under one of the ``protocols``.
+
+        What those methods say themselves goes before what the data set says; values that none of them takes do not count.
+
+        Args:
+            one: One of ``sets``.
+            protocol: Name of the protocol; empty: that of the methods without one of their own.
+        """
+        taken = {name for method in self.methods if method.protocol == protocol for name in method.gaps}
+        said = {name for name, value in self.protocols.get(protocol, {}).items() if not isinstance(value, Mapping)}
+        switches = {name: value for name, value in one.protocol.items() if name not in said}
+        return switches, {name: value for name, value in one.params.items() if name in taken}
 
     def _theirs(self, kind: str, name: str) -> str:
         return self._names.get(kind, {}).get(name, name)
@@ -134,7 +156,7 @@ def _read(experiment: Traversable, numbers: Traversable) -> Paper:
         about = tomllib.loads(experiment.read_text(encoding="utf-8"))
         rows = list(csv.DictReader(numbers.read_text(encoding="utf-8").splitlines()))
         values = _values(rows)
-        return Paper(
+        paper = Paper(
             **{name: about[name] for name in ("key", "title", "authors", "venue", "year", "url", "protocol", "metrics")},
             notes=tuple(about["notes"]),
             datasets=tuple(dict.fromkeys(row["dataset"] for row in rows if row["dataset"] != AVERAGE_RANK)),
@@ -142,9 +164,13 @@ def _read(experiment: Traversable, numbers: Traversable) -> Paper:
             methods=tuple(PaperMethod(**method) for method in about["methods"]),
             sets=tuple(PaperSet(**one) for one in about["sets"]),
             groups=_groups(about.get("groups", {})),
+            protocols=about.get("protocols", {}),
             questions=tuple(PaperQuestion(**question) for question in about.get("questions", [])),
             control=about.get("control", ""),
             trial=PaperTrial(**about["trial"]) if "trial" in about else None,
+            extra_metrics=tuple(about.get("extra_metrics", [])),
+            digits=about.get("digits", 4),
+            tolerance=about.get("tolerance"),
             _names={kind: about.get(kind, {}) for kind in ("models", "datasets", "selectors", "metrics")},
             _values=values,
         )
@@ -153,6 +179,37 @@ def _read(experiment: Traversable, numbers: Traversable) -> Paper:
             f"expected a paper's experiment and its numbers beside it, but {experiment.name} has a missing or unknown field, "
             f"or is no TOML: {error}; docs/reproduce.md says what stands there"
         ) from error
+    _check(paper)
+    return paper
+
+
+def _check(paper: Paper) -> None:
+    """Refuse names that lead nowhere: a group, protocol or method that is not described, a value that a data set does not have.
+
+    Raises:
+        DataError: There is one.
+    """
+    for method in paper.methods:
+        if method.protocol and method.protocol not in paper.protocols:
+            raise DataError(unknown(f"protocol of {method.name}", method.protocol, list(paper.protocols)))
+    names = [method.name for method in paper.methods]
+    for group in paper.groups.values():
+        for name in group.without:
+            if name not in names:
+                raise DataError(unknown(f"method left out of group {group.name}", name, names))
+    for one in paper.sets:
+        if one.group not in paper.groups:
+            raise DataError(unknown(f"group of {one.name}", one.group, list(paper.groups)))
+        for method in paper.methods:
+            if method.name not in paper.groups[one.group].without:
+                _filled(method, one)
+
+
+def _filled(method: PaperMethod, one: PaperSet) -> None:
+    try:
+        method.filled(one.params)
+    except DataError as error:
+        raise DataError(f"{one.name}: {error}") from None
 
 
 def _groups(about: Mapping[str, Mapping[str, Any]]) -> dict[str, PaperGroup]:
