@@ -32,12 +32,26 @@ TRAINING_PRESETS: Mapping[str, Mapping[str, Any]] = {
         "keep": "best",
         "undefined": "skip",
     },
+    "chmcnn-2020": {
+        "epochs": 100,
+        "batch_size": 4,
+        "lr": 1e-4,
+        "weight_decay": 1e-5,
+        "optimizer": "adam",
+        "monitor": "micro_ap",
+        "keep": "last",
+        "measure_train_loss": False,
+    },
 }
 """What a named protocol says about training."""
 
 DATA_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     **prepare.PRESETS,
     "flem-2022": {"split": {"parts": PUBLISHED, "valid": 0.25, "order": 1}, "preparation": {"scale": "none"}},
+    "chmcnn-2020": {
+        "split": {"parts": PUBLISHED, "valid_from": "joined", "valid": 0.0, "order": 1},
+        "preparation": {"scale": "standard", "missing": "mean"},
+    },
 }
 """What a named protocol says about the split and the preparation.
 
@@ -45,6 +59,11 @@ DATA_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 features as they are, and the epoch with the lowest Hamming loss on the validation rows. The conventions of its metrics are those that
 ``polytag.metrics`` has anyway: a tied pair is an error of the ranking loss and a row with no or all labels has none, the coverage of a row
 without labels is ``-1/q``, and labels that nobody in the test part has are left out of the mean average precision (``undefined="skip"``).
+
+``chmcnn-2020`` is the final training of Giunchiglia and Lukasiewicz, "Coherent hierarchical multi-label classification networks", NeurIPS
+2020: the published training and validation rows together, columns brought to mean 0 and deviation 1, Adam with L2 penalty (in the gradient)
+on batches of 4, and the weights of the last epoch. Their code fills in missing values by the means of each part on its own; here it is the
+training rows' means everywhere. Width, epochs and learning rate are stated for each data set, see ``polytag reproduce chmcnn-2020``.
 """
 
 
@@ -57,11 +76,13 @@ def filled_split(preset: str, given: Mapping[str, Any], folds: int | None) -> di
     parts = given.get("parts") or (own.get("parts") if folds in (None, 1) else None)
     rest = {name: value for name, value in given.items() if name != "parts"}
     if parts != PUBLISHED:
-        usual = {**DATA_PRESETS["clean"]["split"], **own} if "parts" in own else dict(own)
+        shared = {name: value for name, value in own.items() if name != "valid_from"}  # what that says is of published parts
+        usual = {**DATA_PRESETS["clean"]["split"], **shared} if "parts" in own else dict(own)
         usual.pop("parts", None)
         return {**usual, **({} if parts in (None, "folds") else {"parts": parts}), **rest}
     if rest.get("valid") is None:  # a published validation part where there is one, else a share
-        rest = {"valid_from": PUBLISHED, **rest, "valid": own.get("valid", DATA_PRESETS["clean"]["split"]["valid"])}
+        usual_from = own.get("valid_from", PUBLISHED) if "parts" in own else PUBLISHED
+        rest = {"valid_from": usual_from, **rest, "valid": own.get("valid", DATA_PRESETS["clean"]["split"]["valid"])}
     return {"parts": parts, "valid_from": "train", "order": 1, **rest}
 
 

@@ -36,7 +36,7 @@ class Protocol(Specification):
     """How it is trained and tested. Values that are not given come from the preset; the quirks of a paper are switches among them.
 
     Args:
-        preset: ``"clean"``, ``"authors-2024"`` or ``"flem-2022"``, see ``polytag.bench.presets``.
+        preset: ``"clean"``, ``"authors-2024"``, ``"flem-2022"`` or ``"chmcnn-2020"``, see ``polytag.bench.presets``.
         folds: Number of folds; 1 where the parts are the published ones.
         seeds: One complete cross-validation each; not part of a cell's identity, so seeds can be added later.
         split: Switches of ``polytag.data.splits.kfold``: ``valid``, ``valid_from``, ``order``, ``keep_duplicates_together``, and
@@ -66,7 +66,7 @@ class Protocol(Specification):
         ParameterError: Values make no sense; the message names all that do not.
     """
 
-    preset: Literal["clean", "authors-2024", "flem-2022"] = "clean"
+    preset: Literal["clean", "authors-2024", "flem-2022", "chmcnn-2020"] = "clean"
     folds: int = Field(default=5, ge=1)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     split: dict[str, Any] = Field(default_factory=dict)
