@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from polytag.data.prepare import PRESETS, Preparation, Prepared, PreparedSplit
     from polytag.data.pretrained import PretrainedTokenizer
     from polytag.data.readers.arff import read_arff
+    from polytag.data.readers.clus import read_clus
     from polytag.data.readers.frame import read_table
     from polytag.data.readers.images import read_images
     from polytag.data.readers.libsvm import read_libsvm
@@ -38,6 +39,7 @@ _HOMES = {
     "Split": "polytag.data.splits",
     "Table": "polytag.data.table",
     "read_arff": "polytag.data.readers.arff",
+    "read_clus": "polytag.data.readers.clus",
     "read_libsvm": "polytag.data.readers.libsvm",
     "read_mat": "polytag.data.readers.mat",
     "read_table": "polytag.data.readers.frame",
@@ -80,6 +82,7 @@ __all__ = [
     "make_multilabel",
     "open_mapped",
     "read_arff",
+    "read_clus",
     "read_images",
     "read_libsvm",
     "read_mat",

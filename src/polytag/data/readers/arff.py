@@ -1,9 +1,11 @@
 """ARFF, the format of WEKA, MULAN and MEKA: dense or sparse rows, labels named by an XML file or by the relation name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from polytag.data.dataset import Dataset
+from polytag.data.readers.arff_blocks import BlockParser
 from polytag.data.readers.arff_dense import DenseRows
 from polytag.data.readers.arff_header import open_arff
 from polytag.data.readers.arff_plan import make_plan
@@ -11,6 +13,7 @@ from polytag.data.readers.arff_rows import RowParser
 from polytag.data.readers.arff_sparse import SparseRows
 from polytag.data.readers.label_choice import LabelChoice, label_columns
 from polytag.data.readers.source import line_ends
+from polytag.errors import ReadError
 
 
 def read_arff(path: str | Path, labels: LabelChoice = None, *, drop: Sequence[str] = (), name: str = "") -> Dataset:
@@ -47,24 +50,41 @@ def read_arff(path: str | Path, labels: LabelChoice = None, *, drop: Sequence[st
     """
     path = Path(path)
     header, blocks = open_arff(path)
+    tree = next((attribute for attribute in header.attributes if attribute.kind == "hierarchical"), None)
+    if tree is not None:
+        raise ReadError(
+            path, tree.line, "an ARFF file of flat labels (read_clus reads this one)", f"the hierarchical attribute {tree.name!r}"
+        )
     plan = make_plan(path, header, label_columns(path, header, labels), drop)
-    rows = RowParser(path, plan, header.encoding)
+    X, Y = read_rows(blocks, header.line, RowParser(path, plan, header.encoding), BlockParser(plan))
+    return Dataset(X, Y, plan.feature_names, plan.label_names, name or stem(path))
+
+
+def read_rows(blocks: Iterable[bytes], line: int, rows: RowParser, quick: BlockParser) -> tuple[Any, Any]:
+    """Return X and Y of the rows in these blocks, dense or sparse as the first row is.
+
+    Args:
+        blocks: Bytes of whole lines, what follows ``@data``.
+        line: Number of the first of these lines.
+        rows: The exact parser.
+        quick: The quick parser.
+    """
+    plan = rows.plan
     collected: DenseRows | SparseRows | None = None
-    line = header.line
     for block in blocks:
         if collected is None:
             first = next(rows.lines(block, line), None)
             if first is not None:
-                collected = SparseRows(plan, rows) if first[1][0] == "{" else DenseRows(plan, rows)
+                collected = SparseRows(plan, rows, quick) if first[1][0] == "{" else DenseRows(plan, rows, quick)
         if collected is not None:
             collected.add(block, line)
         line += line_ends(block)
-    X, Y = (collected or DenseRows(plan, rows)).result()
-    return Dataset(X, Y, plan.feature_names, plan.label_names, name or _stem(path))
+    return (collected or DenseRows(plan, rows, quick)).result()
 
 
-def _stem(path: Path) -> str:
-    stem = path.name
+def stem(path: Path) -> str:
+    """Return the name of an ARFF file without its endings."""
+    name = path.name
     for ending in (".gz", ".xz", ".bz2", ".arff"):
-        stem = stem.removesuffix(ending)
-    return stem
+        name = name.removesuffix(ending)
+    return name

@@ -120,7 +120,7 @@ class BlockParser:
         if len(spaces) != len(ends) or (spaces <= starts).any() or (spaces + 1 >= ends).any():
             raise IrregularError
         words = as_words(text)
-        attributes = integers(words, spaces, spaces - starts)
+        attributes = integers(words, spaces, spaces - starts) - np.int32(self.plan.first)
         self._check_order(attributes, np.cumsum(sizes))
         return sizes, attributes, self._values(text, words, attributes, spaces + 1, ends)
 
@@ -154,7 +154,7 @@ class BlockParser:
         rising[0] = True
         np.greater(attributes[1:], attributes[:-1], out=rising[1:])
         rising[stops[stops < len(attributes)]] = True
-        if not rising.all() or attributes.max() >= len(self.plan.attributes):
+        if not rising.all() or attributes.min() < 0 or attributes.max() >= len(self.plan.attributes):
             raise IrregularError
 
     @staticmethod

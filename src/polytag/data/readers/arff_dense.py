@@ -17,12 +17,13 @@ class DenseRows:
     Args:
         plan: How attributes become columns.
         rows: The exact parser.
+        blocks: The quick parser.
 
     Cost: memory of about twice the arrays, at the moment when the blocks are joined.
     """
 
-    def __init__(self, plan: Plan, rows: RowParser) -> None:
-        self.plan, self.rows, self.blocks = plan, rows, BlockParser(plan)
+    def __init__(self, plan: Plan, rows: RowParser, blocks: BlockParser) -> None:
+        self.plan, self.rows, self.blocks = plan, rows, blocks
         self._features = np.flatnonzero(plan.role == FEATURE)
         ends = self._features[[0, -1]] if len(self._features) else [0, -1]
         self._slice = slice(ends[0], ends[1] + 1) if ends[1] - ends[0] + 1 == len(self._features) else None

@@ -1,8 +1,9 @@
 """The part of an ARFF file before ``@data``: the relation and what each column holds."""
 
+import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +16,14 @@ _ATTRIBUTE = re.compile(r"""@attribute\s+(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)
 _CATEGORY = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'\s*|"((?:[^"\\]|\\.)*)"\s*|([^\s,'"][^,]*))(?:,|$)""", re.ASCII)
 _ESCAPE = re.compile(r"\\(.)")
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r"}
-_KINDS = {"numeric": "number", "real": "number", "integer": "number", "string": "string", "date": "date"}
+_KINDS = {"numeric": "number", "real": "number", "integer": "number", "string": "string", "key": "string", "date": "date"}
 
 
 class Attribute(NamedTuple):
-    """One column: its name, ``kind`` (number, nominal, string or date), the listed categories and the line that declares it."""
+    """One column: its name, ``kind``, the listed categories and the line that declares it.
+
+    The kind is number, nominal, string, date, or hierarchical (of Clus, with the listed classes as categories).
+    """
 
     name: str
     kind: str
@@ -37,8 +41,12 @@ class Header(NamedTuple):
     encoding: str
 
 
-def open_arff(path: Path) -> tuple[Header, Iterator[bytes]]:
+def open_arff(path: Path, *, repeats: bool = False) -> tuple[Header, Iterator[bytes]]:
     """Read the header; return it with the blocks of lines that follow.
+
+    Args:
+        path: The file.
+        repeats: Let a name of an attribute stand there again, and call it ``name (2)``.
 
     Raises:
         ReadError: A line of the header is malformed, an attribute appears twice, or ``@data`` is missing.
@@ -49,14 +57,14 @@ def open_arff(path: Path) -> tuple[Header, Iterator[bytes]]:
         found = _DATA.search(block)
         if found:
             raw = b"".join([*gathered, block[: found.start()]])
-            return _parse(path, raw, line_ends(raw) + 2), _after(block[found.end() :], source)
+            return _parse(path, raw, line_ends(raw) + 2, repeats), _after(block[found.end() :], source)
         gathered.append(block)
         if len(gathered) == 1 and not _starts_like_arff(block):
             break
     raw = b"".join(gathered)
     if not raw.strip():
         raise ReadError(path, None, "an ARFF header", "an empty file")
-    _parse(path, raw, 0)
+    _parse(path, raw, 0, repeats)
     raise ReadError(path, None, "a line @data after the attributes", "the end of the file")
 
 
@@ -87,7 +95,7 @@ def _after(rest: bytes, source: Iterator[bytes]) -> Iterator[bytes]:
     yield from source
 
 
-def _parse(path: Path, raw: bytes, data_line: int) -> Header:
+def _parse(path: Path, raw: bytes, data_line: int, repeats: bool) -> Header:
     text, encoding = decoded(raw)
     relation, relation_line = "", 0
     attributes: list[Attribute] = []
@@ -101,6 +109,8 @@ def _parse(path: Path, raw: bytes, data_line: int) -> Header:
         if attribute:
             quoted_name = attribute[1] if attribute[1] is not None else attribute[2]
             name = attribute[3] if quoted_name is None else unescape(quoted_name)
+            if repeats:
+                name = _distinct(name, seen)
             if name in seen:
                 raise ReadError(path, number, "attribute names that differ", f"{name!r} again (first in line {seen[name]})")
             seen[name] = number
@@ -117,6 +127,12 @@ def _parse(path: Path, raw: bytes, data_line: int) -> Header:
     return Header(relation, relation_line, attributes, data_line, encoding)
 
 
+def _distinct(name: str, seen: Collection[str]) -> str:
+    """Return the name, or ``name (2)``, ``name (3)``, ... if it is taken."""
+    numbered = (f"{name} ({k})" for k in itertools.count(2))
+    return next(each for each in itertools.chain([name], numbered) if each not in seen)
+
+
 def _relation(text: str) -> str:
     found = quoted(text)
     return found[0] if found and found[1] == len(text) else text
@@ -126,6 +142,11 @@ def _type(path: Path, line: int, name: str, declared: str) -> tuple[str, tuple[s
     word = declared.split(None, 1)[0].lower() if declared else ""
     if word in _KINDS and (word == "date" or len(declared) == len(word)):
         return _KINDS[word], ()
+    if word == "hierarchical":
+        listed = _categories(declared[len(word) :])
+        if listed is None:
+            raise ReadError(path, line, f"classes of {name!r} separated by commas, none of them empty", _shown(declared))
+        return word, tuple(listed)
     if declared.startswith("{") and declared.endswith("}"):
         categories = _categories(declared[1:-1])
         if categories is None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class Plan(NamedTuple):
         default: What a cell that a sparse row leaves out means: 0, or the number of the first category. Shape (m,).
         feature_names: d names.
         label_names: q names.
+        first: Number that sparse rows give to the first attribute.
     """
 
     attributes: list[Attribute]
@@ -37,6 +38,7 @@ class Plan(NamedTuple):
     default: Array
     feature_names: list[str]
     label_names: list[str]
+    first: int = 0
 
 
 def make_plan(path: Path, header: Header, labels: Sequence[int], drop: Sequence[str]) -> Plan:
@@ -49,7 +51,7 @@ def make_plan(path: Path, header: Header, labels: Sequence[int], drop: Sequence[
     role, column, default = [FEATURE] * m, [0] * m, [0.0] * m
     for j in labels:
         role[j] = LABEL
-    for j in _dropped(path, header, labels, drop):
+    for j in dropped(path, header, labels, drop):
         role[j] = DROPPED
     codes: list[dict[str, float] | None] = [None] * m
     known: dict[tuple[str, ...], tuple[dict[str, float], bool]] = {}
@@ -66,7 +68,7 @@ def make_plan(path: Path, header: Header, labels: Sequence[int], drop: Sequence[
             if not binary:
                 role[j] = _one_hot(path, attribute, role[j])
         elif attribute.kind != "number":
-            _refuse(path, attribute)
+            refuse(path, attribute)
         into = label_names if role[j] == LABEL else feature_names
         column[j] = len(into)
         if role[j] == ONE_HOT:
@@ -95,12 +97,18 @@ def _one_hot(path: Path, attribute: Attribute, role: int) -> int:
     return ONE_HOT
 
 
-def _refuse(path: Path, attribute: Attribute) -> None:
+def refuse(path: Path, attribute: Attribute) -> NoReturn:
+    """Raise the error about an attribute that is neither a number nor nominal."""
     expected = f"a numeric or nominal attribute (pass drop=[{attribute.name!r}] to leave this one out)"
     raise ReadError(path, attribute.line, expected, f"{attribute.name!r} of type {attribute.kind}")
 
 
-def _dropped(path: Path, header: Header, labels: Sequence[int], drop: Sequence[str]) -> list[int]:
+def dropped(path: Path, header: Header, labels: Sequence[int], drop: Sequence[str]) -> list[int]:
+    """Return the numbers of the attributes to leave out.
+
+    Raises:
+        ReadError: A name is none of the attributes, or that of a label.
+    """
     number = {attribute.name: j for j, attribute in enumerate(header.attributes)} if drop else {}
     labelled = set(labels)
     for name in drop:

@@ -58,17 +58,17 @@ class RowParser:
         if text[-1] != "}":
             raise ReadError(self.path, line, "a closing brace at the end of the row", repr(text[-40:]))
         body, cells = text[1:-1].strip(), {}
-        m, at = len(self.plan.attributes), 0
+        m, first, at = len(self.plan.attributes), self.plan.first, 0
         while at < len(body) or at > 0:
             found = _INDEX.match(body, at)
             if not found:
                 raise ReadError(self.path, line, "an attribute index and a value", repr(body[at : at + 40]) if body[at:] else "nothing")
             digits = found[1].lstrip("0") or "0"
-            index = int(digits) if len(digits) < 12 else m
-            if index >= m:
-                raise ReadError(self.path, line, f"an attribute index between 0 and {m - 1}", repr(found[1][:40]))
+            index = (int(digits) if len(digits) < 12 else first + m) - first
+            if not 0 <= index < m:
+                raise ReadError(self.path, line, f"an attribute index between {first} and {first + m - 1}", repr(found[1][:40]))
             if index in cells:
-                raise ReadError(self.path, line, "each attribute index once in a row", f"{index} again")
+                raise ReadError(self.path, line, "each attribute index once in a row", f"{first + index} again")
             value, was_quoted, at = self._cell(line, body, found.end())
             cells[index] = self._value(line, index, value, was_quoted)
             if at < 0:
