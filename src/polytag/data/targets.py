@@ -9,9 +9,10 @@ from sklearn.utils.multiclass import type_of_target
 
 from polytag.data.labels import LabelIndex
 from polytag.errors import DataError
+from polytag.hierarchy import Hierarchy
 from polytag.types import Array
 
-Kind = Literal["array", "vector", "csr_array", "csr_matrix", "frame"]
+Kind = Literal["array", "vector", "csr_array", "csr_matrix", "frame", "names"]
 
 
 @dataclass(frozen=True)
@@ -19,16 +20,18 @@ class Target:
     """What Y looked like.
 
     Attributes:
-        kind: NumPy matrix, NumPy vector (one label), SciPy sparse array or matrix, or a data frame.
+        kind: NumPy matrix, NumPy vector (one label), SciPy sparse array or matrix, a data frame, or a list of names for each row.
         dtype: Type of its cells.
         single: The two values of a single label, the absent one first; ``None`` for several labels.
         columns: Column names of a data frame as they came; ``None`` otherwise.
+        hierarchy: Over the labels, where they came as names; ``None`` otherwise.
     """
 
     kind: Kind
     dtype: np.dtype[Any]
     single: Array | None = None
     columns: tuple[Any, ...] | None = None
+    hierarchy: Hierarchy | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -36,7 +39,9 @@ class Target:
         return tuple(str(name) for name in self.columns or ())
 
     def restore(self, labels: Array) -> Any:
-        """Return 0/1 labels (n, q) in the form that Y had."""
+        """Return 0/1 labels (n, q) in the form that Y had; names are those of the most specific labels of each row."""
+        if self.kind == "names" and self.hierarchy is not None:
+            return _names(labels, self.hierarchy)
         if self.kind in ("csr_array", "csr_matrix"):
             return getattr(sparse, self.kind)(labels.astype(self.dtype))
         values = labels.astype(self.dtype) if self.single is None else self.single[labels.astype(np.intp)]
@@ -94,6 +99,33 @@ def complete_labels(Y: Any) -> Array:
     dense = np.zeros((index.n, index.q), dtype=np.uint8)
     dense[np.repeat(np.arange(index.n), index.sizes), index.columns] = 1
     return dense
+
+
+def named_rows(Y: Any) -> Any:
+    """Return Y if it names the labels of each row, as ``label_paths`` reads them; ``None`` if it is something else.
+
+    Such are a sequence of texts or of lists of texts, and an array or data frame of texts with a column for each level.
+
+    Example:
+        >>> named_rows(["animal/cat", ["plant", "animal/dog"], []]), named_rows([[0, 1], [1, 0]])
+        (['animal/cat', ['plant', 'animal/dog'], []], None)
+    """
+    if sparse.issparse(Y) or Y is None:
+        return None
+    if getattr(Y, "ndim", 1) == 2:
+        cells = np.asarray(Y)
+        named = cells.dtype.kind in "UO" and any(isinstance(cell, str) for cell in cells.flat)
+        return cells if named else None
+    rows = list(Y) if isinstance(Y, list | tuple) or getattr(Y, "ndim", 0) == 1 else []
+    first = (name for row in rows for name in ([row] if isinstance(row, str) else row if isinstance(row, list | tuple | set) else ()))
+    named = isinstance(next(first, None), str)
+    return rows if named else None
+
+
+def _names(labels: Array, hierarchy: Hierarchy) -> list[list[str]]:
+    """Return for each row the names of its most specific labels: those without a descendant in the row."""
+    ends = LabelIndex.from_labels(hierarchy.leaves(labels.astype(np.uint8)))
+    return [[hierarchy.names[k] for k in ends.labels_of(row)] for row in range(ends.n)]
 
 
 def _checked(labels: Any, complete: bool) -> Any:

@@ -15,15 +15,14 @@ from polytag.data.dataset import Dataset
 from polytag.data.prepare import Preparation
 from polytag.data.splits import Split, holdout
 from polytag.data.table import Table
-from polytag.data.targets import read_target
 from polytag.enhance import Enhancer
 from polytag.errors import DataError, ParameterError
-from polytag.estimators import enhancement, saving
+from polytag.estimators import enhancement, hierarchical, saving
+from polytag.estimators.decisions import has_own_decisions, own_decisions
 from polytag.estimators.inputs import Kind, read_rows
 from polytag.losses import Loss
 from polytag.models.base import MultiLabelModel
 from polytag.selectors.base import BatchSelector
-from polytag.thresholds import Threshold
 from polytag.training import Callback, ProgressBar, Trainer, predict
 from polytag.types import Array, ArrayLike
 
@@ -37,8 +36,12 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         selector: Name of a batch selector.
         enhance: Name of a label-enhancement method (``polytag.registry.names("enhancer")``), or an ``Enhancer``: the network also learns
             how much each label describes each row, and predicts by itself as ever. All labels must be known.
+        hierarchy: Which label implies which: a ``Hierarchy``; pairs of (parent, child) names; a mapping from labels to their parents; the
+            file of one; or a separator such as ``"/"`` where labels are paths. Models that need one learn with it, and no prediction of
+            any model contradicts it, see ``closure``.
         threshold: Probability above which a label is predicted; an array of shape (q,); or ``"f1"``, ``"label_f1"``, ``"cardinality"``
-            to choose it on the validation rows (on the training rows if there are none).
+            to choose it on the validation rows (on the training rows if there are none). With a hierarchy also ``"level_f1"``, or a cut
+            for each level such as ``{1: 0.5, 2: 0.7}``: a prediction stops at a parent where it is less sure of what is below.
         epochs: Number of epochs.
         batch_size: Rows in a batch.
         lr: Learning rate; ``None`` is the model's own (``training_defaults`` of its class), as are its optimiser and schedule.
@@ -52,6 +55,8 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         precision: ``"float32"`` or ``"bfloat16"``, in training and prediction; on the CPU a network trained in float32 predicts in
             float64, so that the score of a row does not depend on the rows predicted with it.
         device: ``"auto"`` takes a GPU if there is one.
+        closure: How scores are brought into line with the hierarchy: ``"up"`` (a label is as likely as the likeliest below it), ``"down"``
+            (as the least likely above it), ``"product"`` (scores are read as probabilities given the parent), or ``None``, not at all.
         random_state: Seed of the weights, the batches, the validation rows and the model's noise.
         model_params: Further parameters of the model.
         selector_params: Further parameters of the selector.
@@ -63,7 +68,9 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         history_: The ``Run`` of its training.
         classes_: Label numbers, shape (q,), as scikit-learn's multi-label networks have it; the two values of a single label.
         label_names_: Names of the labels, from the columns of a data frame or numbered.
-        threshold_: The cut of each label, shape (q,).
+        threshold_: The cut of each label, shape (q,); not used by a model that decides by itself (BP-MLL, HCAL) if ``threshold`` is 0.5.
+        hierarchy_: The ``Hierarchy`` over the labels, or ``None``.
+        closed_: Number of ancestors that were added to Y in ``fit``, because a label was there without them.
         label_distributions_: What a two-stage method of ``enhance`` recovered before training, shape (n, q), rows as they came to ``fit``
             and NaN for those held out for validation; ``None`` without one (``label_distributions`` asks one-stage methods).
         n_features_in_, feature_names_in_: As everywhere in scikit-learn (for texts 1, for pictures the number of channels).
@@ -89,6 +96,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         loss: str | Loss | None = None,
         selector: str = "random",
         enhance: str | Enhancer | None = None,
+        hierarchy: Any = None,
         threshold: float | str | ArrayLike = 0.5,
         epochs: int = 100,
         batch_size: int = 128,
@@ -100,6 +108,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         monitor: str | None = None,
         patience: float | None = None,
         precision: str = "float32",
+        closure: str | None = "up",
         device: str = "auto",
         random_state: Any = None,
         model_params: dict[str, Any] | None = None,
@@ -111,6 +120,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self.loss = loss
         self.selector = selector
         self.enhance = enhance
+        self.hierarchy = hierarchy
         self.threshold = threshold
         self.epochs = epochs
         self.batch_size = batch_size
@@ -122,6 +132,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self.monitor = monitor
         self.patience = patience
         self.precision = precision
+        self.closure = closure
         self.device = device
         self.random_state = random_state
         self.model_params = model_params
@@ -129,31 +140,35 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self.enhance_params = enhance_params
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, Y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, Y: Any) -> Self:
         """Train on X and Y (n, q).
 
         Args:
             X: A table (n, d), dense, sparse or data frame, of finite numbers; n texts, for any model (tabular models read their words'
                 TF-IDF weights); or pictures (n, channels, height, width), for models that read pictures.
-            Y: 0 and 1, dense, sparse or data frame; NaN is an unknown label. One label may also come as a vector with two values.
+            Y: 0 and 1, dense, sparse or data frame; NaN is an unknown label. One label may also come as a vector with two values. With a
+                hierarchy, a list may name the labels of each row instead: a path (or name), several joined by ``@``, or a list of them;
+                what is above them is meant as well.
 
         Returns:
             The estimator itself.
 
         Raises:
-            DataError: Shapes or values do not fit, the model does not read this kind of data, or a label is unknown to ``enhance``.
+            DataError: Shapes or values do not fit, the model does not read this kind of data, a label is unknown to ``enhance``, or the
+                hierarchy has other labels than Y.
             UnknownNameError: No model, loss, selector or enhancer of that name.
             ParameterError: A parameter makes no sense.
         """
         model_class, selector_class = registry.get("model", self.model), registry.get("selector", self.selector)
         enhancer = enhancement.chosen(self.enhance, self.enhance_params)
         X, kind = read_rows(self, X)
-        labels, self._target = read_target(Y)
+        given = hierarchical.read_labels(Y, self.hierarchy, self.closure)
+        labels, self._target, self.hierarchy_, self.closed_ = given
         if labels.shape[0] != X.shape[0]:
             counts = f"{X.shape[0]} and {labels.shape[0]}"
             raise DataError(f"expected as many rows in X as in Y, but found input variables with inconsistent numbers of samples: {counts}")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        data = Dataset(X, labels, label_names=self._target.names, kind=kind)
+        data = Dataset(X, labels, label_names=given.names, kind=kind, hierarchy=self.hierarchy_)
         rows, held_out = self._split(data, seed)
         train, valid = self._prepare(data, rows, held_out, model_class)
         params = dict(self.model_params or {})
@@ -166,16 +181,17 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self._enhanced, self.label_distributions_ = enhancement.outcome(trained, rows, data.n)
         self.label_names_ = data.label_names
         self.classes_ = np.arange(data.q) if self._target.single is None else self._target.single
-        cut = Threshold.named(self.threshold)
-        self.threshold_ = cut.fit(self._proba(train if valid is None else valid), (train if valid is None else valid).dataset.Y).values
+        if has_own_decisions(self.model_, self.threshold):
+            self.model_.fit_threshold(train)
+        shown = train if valid is None else valid
+        cut = hierarchical.cut_rule(self.threshold, self.hierarchy_)
+        self.threshold_ = cut.fit(_sigmoid(self._logits(shown)), shown.dataset.Y).values
         return self
 
     def decision_function(self, X: ArrayLike) -> Array:
-        """Return the logits, shape (n, q); (n,) for a single label given as a vector."""
+        """Return the logits, shape (n, q), in line with the hierarchy if there is one; (n,) for a single label given as a vector."""
         check_is_fitted(self)
-        X, kind = read_rows(self, X, kind=self._kind)
-        blank = np.zeros((X.shape[0], len(self.label_names_)), dtype=np.uint8)
-        logits = self._logits(self._table(Dataset(X, blank, kind=kind)))
+        logits = self._logits(self._rows(X))
         return logits[:, 0] if self._target.kind == "vector" else logits
 
     def predict_proba(self, X: ArrayLike) -> Array:
@@ -184,10 +200,19 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         return np.stack([1 - proba, proba], axis=1) if self._target.kind == "vector" else proba
 
     def predict(self, X: ArrayLike) -> Any:
-        """Return the labels in the form that Y had in ``fit``: array, sparse matrix, data frame or vector."""
-        logits = self.decision_function(X)
-        proba = _sigmoid(logits.reshape(len(logits), -1))
-        return self._target.restore(proba > self.threshold_)
+        """Return the labels in the form that Y had in ``fit``: array, sparse matrix, data frame or vector.
+
+        Where Y named the labels of each row, a list with the names of the most specific ones comes for each row.
+        """
+        check_is_fitted(self)
+        table = self._rows(X)
+        if has_own_decisions(self.model_, self.threshold):
+            found = own_decisions(self.model_, table, exact=self._is_exact(table))
+            return self._target.restore(hierarchical.mended(found, self.hierarchy_, self.closure))
+        found = _sigmoid(self._logits(table)) > self.threshold_
+        if self.hierarchy_ is not None and self.closure is not None:
+            found = hierarchical.without_orphans(found, self.hierarchy_)
+        return self._target.restore(found)
 
     def label_distributions(self, X: ArrayLike, Y: ArrayLike) -> Array:
         """Return how much each label describes each row, shape (n, q), rows sum to 1, as a one-stage method (FLEM) has learnt to say it.
@@ -207,7 +232,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         check_is_fitted(self)
         enhanced = enhancement.require_learnt(self)
         X, kind = read_rows(self, X, kind=self._kind)
-        labels, _ = read_target(Y)
+        labels = hierarchical.read_labels(Y, self.hierarchy_, self.closure).Y
         if labels.shape != (X.shape[0], len(self.label_names_)):
             raise DataError(f"expected labels of shape {(X.shape[0], len(self.label_names_))}, but got {labels.shape}")
         table = self._table(Dataset(X, labels, kind=kind))
@@ -273,12 +298,19 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         asked = {name: getattr(self, name) for name in ("lr", "weight_decay", "monitor", "patience") if getattr(self, name) is not None}
         return Trainer(**{**own, **asked, "epochs": self.epochs, "precision": self.precision, "seed": seed, "callbacks": callbacks})
 
-    def _logits(self, table: Table) -> Array:
-        exact = self.precision == "float32" and table.device.type == "cpu"
-        return predict(self.model_, table, precision="float64" if exact else self.precision).double().numpy()
+    def _rows(self, X: Any) -> Table:
+        """Return new rows as the model sees them; their labels are blank."""
+        X, kind = read_rows(self, X, kind=self._kind)
+        blank = np.zeros((X.shape[0], len(self.label_names_)), dtype=np.uint8)
+        return self._table(Dataset(X, blank, kind=kind))
 
-    def _proba(self, table: Table) -> Array:
-        return _sigmoid(self._logits(table))
+    def _is_exact(self, table: Table) -> bool:
+        return self.precision == "float32" and table.device.type == "cpu"
+
+    def _logits(self, table: Table) -> Array:
+        precision = "float64" if self._is_exact(table) else self.precision
+        logits = predict(self.model_, table, precision=precision).double().numpy()
+        return hierarchical.coherent(logits, self.hierarchy_, self.closure)
 
     def __sklearn_tags__(self) -> Any:
         """Say what the estimator can do: many binary labels, sparse input, nothing random beyond its seed."""

@@ -7,6 +7,7 @@ from sklearn.utils.validation import validate_data
 
 from polytag.data.dataset import Dataset
 from polytag.errors import DataError
+from polytag.hierarchy import Hierarchy
 from polytag.types import Array, ArrayLike
 
 Kind = Literal["table", "text", "images"]
@@ -44,11 +45,12 @@ def read_rows(estimator: Any, X: ArrayLike, *, kind: Kind | None = None) -> tupl
     return rows, found
 
 
-def empty(prepared: Any, kind: str, shape: tuple[int, ...], label_names: tuple[str, ...]) -> Dataset:
+def empty(prepared: Any, kind: str, shape: tuple[int, ...], label_names: tuple[str, ...], hierarchy: Hierarchy | None = None) -> Dataset:
     """Return the data of ``fit``, prepared, without its rows: what a network is built for when it is read from a file."""
     X: Array = np.zeros((0, *shape), dtype=object if kind == "text" else np.float64)
     labels = np.zeros((0, len(label_names)), dtype=np.uint8)
-    return prepared.transform(Dataset(X, labels, label_names=label_names, kind=kind))  # type: ignore[arg-type,no-any-return]
+    data = Dataset(X, labels, label_names=label_names, kind=kind, hierarchy=hierarchy)  # type: ignore[arg-type]
+    return prepared.transform(data)  # type: ignore[no-any-return]
 
 
 def _pixels(rows: Array) -> Array:
