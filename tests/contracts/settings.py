@@ -15,6 +15,8 @@ class Setting(NamedTuple):
 SETTINGS: dict[str, Setting] = {
     "bpmll": Setting({"hidden": 32}, Pace(capacity=0.9)),  # rows without labels, or with all, teach it nothing
     "c2ae": Setting({"hidden": 128}, Pace(lr=3e-3, steps=200, capacity=0.8, calibrated=False)),
+    "chmcnn": Setting({"hidden": 64, "dropout": 0.0}, Pace(lr=3e-3)),
+    "hcal": Setting({"loss": "bce", "aggregate": "none", "encoder_params": {"dropout": 0.0}}),
     "hotvae": Setting({"width": 32, "latents": 2, "rounds": 1}, Pace(lr=3e-3)),
     "mpvae": Setting({"samples": 20, "nll_weight": 1.0, "rank_weight": 1.0}, Pace(lr=3e-3)),
     "paca": Setting({"latent": 4}, Pace(lr=3e-3)),

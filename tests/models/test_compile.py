@@ -6,7 +6,8 @@ import shutil
 import pytest
 import torch
 
-from polytag.models import DELA, MLP, MultiLabelModel
+from polytag.hierarchy import Hierarchy
+from polytag.models import CHMCNN, DELA, MLP, MultiLabelModel
 from polytag.types import Batch
 
 pytestmark = [
@@ -18,11 +19,20 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("make", [lambda: MLP(5, 3, hidden=[8], dropout=0.0), lambda: DELA(5, 3, latent=4)], ids=["mlp", "dela"])
-def test_compiled_equals_plain(make) -> None:
+HIERARCHY = Hierarchy.from_edges([("a", "b"), ("b", "c"), ("a", "c")])
+MAKERS = {
+    "mlp": lambda: MLP(5, 3, hidden=[8], dropout=0.0),
+    "dela": lambda: DELA(5, 3, latent=4),
+    "chmcnn": lambda: CHMCNN(5, 3, hierarchy=HIERARCHY, hidden=8),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_compiled_equals_plain(name: str) -> None:
     torch.manual_seed(0)
-    model: MultiLabelModel = make().eval()  # no random numbers
-    batch = Batch(torch.arange(6), torch.randn(6, 5), torch.randint(2, (6, 3)).float())
+    model: MultiLabelModel = MAKERS[name]().eval()  # no random numbers
+    y = torch.from_numpy(HIERARCHY.close(torch.randint(2, (6, 3)).numpy())).float()
+    batch = Batch(torch.arange(6), torch.randn(6, 5), y)
     torch._dynamo.reset()
     plain, compiled = model.objective(batch), torch.compile(model.objective)(batch)
     torch.testing.assert_close(compiled.loss, plain.loss)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from polytag import registry
 from polytag.data.dataset import Dataset
 from polytag.data.table import Table
-from polytag.testing.models import batch_of, logits_of, toy
+from polytag.testing.models import Subject, batch_of, logits_of, toy
 
 ORDER = torch.tensor([2, 0, 3, 1])
 BY_LABEL = {
@@ -16,13 +16,14 @@ BY_LABEL = {
     "mlp": ("output.weight", "output.bias"),
     "clif": ("label_nodes", "classifier.weight", "classifier.bias"),
     "dela": ("gates", "classifier.weight", "classifier.bias"),
+    "chmcnn": ("network.6.weight", "network.6.bias"),
 }
 
 
 @pytest.mark.parametrize("name", BY_LABEL)
 def test_label_permutation(name: str) -> None:
-    table = toy()
-    shuffled = Table(Dataset(table.dataset.X, table.dataset.Y[:, ORDER.numpy()]))
+    table = Subject(registry.get("model", name)).toy()
+    shuffled = Table(table.dataset.with_labels(ORDER.numpy()))
     model, other = registry.get("model", name).from_data(table), registry.get("model", name).from_data(shuffled)
     state = {key: value[ORDER] if key in BY_LABEL[name] else value for key, value in model.state_dict().items()}
     if name == "clif":  # the graph has to come out permuted by itself

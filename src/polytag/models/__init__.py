@@ -3,11 +3,13 @@
 from polytag.models.base import MultiLabelModel, Objective, Preset
 from polytag.models.bpmll import BPMLL
 from polytag.models.c2ae import C2AE
+from polytag.models.chmcnn import CHMCNN
 from polytag.models.clif import CLIF
 from polytag.models.cnn import CNN
 from polytag.models.ctran import CTran
 from polytag.models.dela import DELA
 from polytag.models.enhanced import Enhanced
+from polytag.models.hcal import HCAL
 from polytag.models.hotvae import HOTVAE
 from polytag.models.hybrid import HybridCNNAttention
 from polytag.models.image_encoder import ImageEncoder
@@ -28,9 +30,11 @@ from polytag.models.xmlcnn import XMLCNN
 __all__ = [
     "BPMLL",
     "C2AE",
+    "CHMCNN",
     "CLIF",
     "CNN",
     "DELA",
+    "HCAL",
     "HOTVAE",
     "MLP",
     "MPVAE",

@@ -87,25 +87,36 @@ class Subject:
 
     def toy(self, n: int = 24, d: int = 6, q: int = 4) -> Table:
         """Return toy data of the kind that the model reads."""
-        return self._closed(toy(n, d, q, kind=self.kind).dataset)
+        return self._fitting(toy(n, d, q, kind=self.kind).dataset)
 
     def shown(self, x: Array, y: Array) -> Table:
         """Return features between 0 and 1 in the kind that the model reads: as they are, as words for "low" and "high", or as pixels."""
         if self.kind == "table":
-            return self._closed(Dataset(x, y))
+            return self._fitting(Dataset(x, y))
         if self.kind == "images":
             pixels = np.kron(x.reshape(len(x), 1, 1, -1), np.ones((3, 16, 4)))
-            return self._closed(Dataset((255 * pixels).astype(np.uint8), y, kind="images"))
+            return self._fitting(Dataset((255 * pixels).astype(np.uint8), y, kind="images"))
         words = 2 + 2 * np.arange(x.shape[1]) + (x > np.median(x, axis=0))
-        return self._closed(Dataset(words.astype(np.int32), y, kind="tokens", vocabulary=2 + 2 * x.shape[1]))
+        return self._fitting(Dataset(words.astype(np.int32), y, kind="tokens", vocabulary=2 + 2 * x.shape[1]))
 
-    def _closed(self, data: Dataset) -> Table:
-        """Return the data as a table, with a hierarchy and closed labels if the model needs them: label j is below label (j - 1) // 2."""
-        if not self.hierarchical:
-            return Table(data)
-        children = np.arange(1, data.q)
-        hierarchy = Hierarchy(tuple(data.label_names), np.stack([children, (children - 1) // 2], axis=1))
-        return Table(replace(data, Y=hierarchy.close(data.Y), hierarchy=hierarchy))
+    def _fitting(self, data: Dataset) -> Table:
+        """Return the data as a table, under a hierarchy if the model needs one."""
+        return Table(in_pairs(data) if self.hierarchical else data)
+
+
+def in_pairs(data: Dataset) -> Dataset:
+    """Return the data with a hierarchy in which label j is below label (j - 1) // 2, so that each has two children, and closed labels.
+
+    Cost: O(n q).
+
+    Example:
+        >>> in_pairs(Dataset(np.eye(2), np.array([[0, 0, 1], [0, 0, 0]]))).Y
+        array([[1, 0, 1],
+               [0, 0, 0]])
+    """
+    children = np.arange(1, data.q)
+    hierarchy = Hierarchy(tuple(data.label_names), np.stack([children, (children - 1) // 2], axis=1))
+    return replace(data, Y=hierarchy.close(data.Y), hierarchy=hierarchy)
 
 
 def toy(n: int = 24, d: int = 6, q: int = 4, kind: str = "table") -> Table:
