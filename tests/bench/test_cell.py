@@ -120,7 +120,7 @@ def test_selectors_hear_of_unknown_labels_and_of_the_number_of_epochs() -> None:
 def test_sets_without_published_parts_are_named_with_those_that_have_them(tiny: str) -> None:
     protocol = Protocol(preset="flem-2022", epochs=1)
     for source, message in (
-        ("digits-scenes", "'digits-scenes' has only full; those that have are bibtex, .*, goemotions, reuters21578"),
+        ("digits-scenes", "'digits-scenes' has only full; those that have are bibtex, .*, goemotions, .*, reuters21578"),
         (tiny, "has no parts by that name"),
     ):
         with pytest.raises(DataError, match=message):
@@ -140,6 +140,18 @@ def test_a_folder_of_features_has_published_parts(tmp_path: Path) -> None:
     shared = Protocol(preset="flem-2022", epochs=1, split={"valid": 0.25})
     assert run_cell(folder, Method(model="linear"), shared, 0, 0).prepared["rows"] == {"train": 22, "valid": 8, "test": 20}
     assert Experiment(datasets=[folder], methods=[{"model": "linear"}], protocol=shared).datasets == (folder,)
+    joined = Protocol(epochs=1, split={"parts": "published", "valid_from": "joined"}, keep="last")
+    assert run_cell(folder, Method(model="linear", threshold="f1"), joined, 0, 0).prepared["rows"] == {"train": 40, "valid": 0, "test": 20}
+
+
+def test_parts_are_joined_row_by_row_and_the_training_part_alone_where_there_is_no_other() -> None:
+    whole, _ = make_multilabel(20, 5, 3, cardinality=1.5, seed=3)
+    rows = {"train": np.array([1, 4, 9]), "valid": np.array([0, 5]), "test": np.array([2, 3])}
+    split = published_split(rows, whole, {"valid_from": "joined", "valid": 0.0, "order": 1})
+    assert [part.tolist() for part in split] == [[0, 1, 4, 5, 9], [], [2, 3]]
+    without = {part: rows[part] for part in ("train", "test")}
+    alone = published_split(without, whole, {"valid_from": "joined", "valid": 0.0, "order": 1})
+    assert [part.tolist() for part in alone] == [[1, 4, 9], [], [2, 3]]
 
 
 @pytest.mark.data

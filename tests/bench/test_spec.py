@@ -133,6 +133,17 @@ def test_a_given_share_for_validation_is_taken_from_the_published_training_part(
     assert Protocol(split=both).split == {**both, "order": 1}
 
 
+def test_training_and_validation_parts_can_be_joined() -> None:
+    joined = Protocol(split={"parts": "published", "valid_from": "joined"}, keep="last")
+    assert joined.split == {"parts": "published", "valid_from": "joined", "valid": 0.0, "order": 1}
+    assert (joined.folds, joined.keep) == (1, "last")
+    assert Protocol(**joined.identity()).identity() == joined.identity()
+    chosen = Protocol(preset="chmcnn-2020", split={"valid_from": "published"})
+    assert chosen.split["valid"] == 0.1
+    with pytest.raises(ParameterError, match="expected validation rows to search for"):
+        Experiment(datasets=["scene"], methods=[Method(model="mlp", search={"lr": [0.1, 0.2]})], protocol=joined)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -140,7 +151,9 @@ def test_a_given_share_for_validation_is_taken_from_the_published_training_part(
         ({"folds": 0}, "folds: "),
         ({"folds": 3, "split": {"parts": "published"}}, "folds: expected 1, where the parts are the published ones, but got 3"),
         ({"split": {"parts": "puplished"}}, "split.parts: expected 'published', or 'folds', but got 'puplished'"),
-        ({"split": {"parts": "published", "valid_from": "test"}}, "split.valid_from: expected 'published' or 'train'"),
+        ({"split": {"parts": "published", "valid_from": "test"}}, "split.valid_from: expected 'published', 'joined' or 'train'"),
+        ({"split": {"parts": "published", "valid_from": "joined"}}, "expected keep='last' with split.valid_from=joined"),
+        ({"split": {"parts": "published", "valid_from": "joined", "valid": 0.1}, "keep": "last"}, "split.valid: expected 0 with"),
         ({"split": {"parts": "published", "keep_duplicates_together": True}}, "no switch of the split called 'keep_duplicates_together'"),
         ({"optimizer": "adamv"}, "no optimizer called 'adamv'; did you mean 'adam' or 'adamw'"),
         ({"optimizer": "adamw", "optimizer_params": {"amsgrat": True}}, "parameter of optimizer 'adamw' called 'amsgrat'"),

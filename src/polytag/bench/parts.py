@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from polytag.bench.presets import PUBLISHED
+from polytag.bench.presets import JOINED, PUBLISHED
 from polytag.data import catalogue
 from polytag.data.dataset import Dataset
 from polytag.data.splits import Split, with_valid
@@ -54,8 +54,9 @@ def published_split(rows: Mapping[str, Array], data: Dataset, switches: Mapping[
     Args:
         rows: What ``published_parts`` returned.
         data: All rows, with the labels to stratify by.
-        switches: ``valid_from``: ``"published"`` takes the published validation part where there is one, ``"train"`` leaves it out. Else
-            ``valid`` is the share of the training part that becomes the validation part, rounded up to whole rows and stratified by
+        switches: ``valid_from``: ``"published"`` takes the published validation part where there is one, ``"train"`` leaves it out,
+            ``"joined"`` adds it to the training part and has no validation rows: the last training of those who chose all settings before.
+            Else ``valid`` is the share of the training part that becomes the validation part, rounded up to whole rows and stratified by
             labels with ``order`` as in ``kfold``; ``seed``, if given, makes it the same under all seeds.
         seed: Decides what is left to chance.
 
@@ -70,6 +71,9 @@ def published_split(rows: Mapping[str, Array], data: Dataset, switches: Mapping[
         >>> tuple(map(len, published_split(rows, data, {"valid": 0.25, "valid_from": "train", "order": 1})))
         (7, 3, 10)
     """
+    if switches["valid_from"] == JOINED:
+        train = np.sort(np.concatenate([rows[part] for part in ("train", "valid") if part in rows]))
+        return Split(train, train[:0], rows["test"])
     if "valid" in rows and switches["valid_from"] == PUBLISHED:
         return Split(rows["train"], rows["valid"], rows["test"])
     train, share = rows["train"], switches["valid"]

@@ -9,6 +9,9 @@ from polytag.data import prepare
 PUBLISHED = "published"
 """``split["parts"]`` of protocols that train and test on published ones; ``split["valid_from"]`` for a validation part of them."""
 
+JOINED = "joined"
+"""``split["valid_from"]`` of protocols that train on the published training and validation parts together, without validation rows."""
+
 TRAINING_PRESETS: Mapping[str, Mapping[str, Any]] = {
     "clean": {},
     "authors-2024": {
@@ -49,7 +52,7 @@ DATA_PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     **prepare.PRESETS,
     "flem-2022": {"split": {"parts": PUBLISHED, "valid": 0.25, "order": 1}, "preparation": {"scale": "none"}},
     "chmcnn-2020": {
-        "split": {"parts": PUBLISHED, "valid_from": "joined", "valid": 0.0, "order": 1},
+        "split": {"parts": PUBLISHED, "valid_from": JOINED, "valid": 0.0, "order": 1},
         "preparation": {"scale": "standard", "missing": "mean"},
     },
 }
@@ -80,9 +83,11 @@ def filled_split(preset: str, given: Mapping[str, Any], folds: int | None) -> di
         usual = {**DATA_PRESETS["clean"]["split"], **shared} if "parts" in own else dict(own)
         usual.pop("parts", None)
         return {**usual, **({} if parts in (None, "folds") else {"parts": parts}), **rest}
-    if rest.get("valid") is None:  # a published validation part where there is one, else a share
+    if rest.get("valid") is None:  # a published validation part where there is one, else a share; none where the parts are joined
         usual_from = own.get("valid_from", PUBLISHED) if "parts" in own else PUBLISHED
-        rest = {"valid_from": usual_from, **rest, "valid": own.get("valid", DATA_PRESETS["clean"]["split"]["valid"])}
+        rest = {"valid_from": usual_from, **rest}
+        share = own.get("valid") or DATA_PRESETS["clean"]["split"]["valid"]
+        rest["valid"] = 0.0 if rest["valid_from"] == JOINED else share
     return {"parts": parts, "valid_from": "train", "order": 1, **rest}
 
 
@@ -93,8 +98,14 @@ def split_problems(split: Mapping[str, Any], folds: int | None) -> list[str]:
     problems = [registry.unknown("switch of the split", name, known) for name in split if name not in known]
     if split.get("parts", PUBLISHED) != PUBLISHED:
         problems.append(f"split.parts: expected 'published', or 'folds', but got {split['parts']!r}")
-    elif published and split.get("valid_from") not in (PUBLISHED, "train"):
-        problems.append(f"split.valid_from: expected 'published' or 'train' where the parts are published, but got {split['valid_from']!r}")
+    elif published and split.get("valid_from") not in (PUBLISHED, JOINED, "train"):
+        problems.append(
+            f"split.valid_from: expected 'published', 'joined' or 'train' where the parts are published, but got {split['valid_from']!r}"
+        )
+    elif published and split.get("valid_from") == JOINED and split.get("valid"):
+        problems.append(
+            f"split.valid: expected 0 with split.valid_from=joined, which trains on all rows but the test's, not {split['valid']!r}"
+        )
     if folds is not None and (folds == 1) != published:
         wanted = "1, where the parts are the published ones" if published else "at least 2, or 1 with split={'parts': 'published'}"
         problems.append(f"folds: expected {wanted}, but got {folds}")

@@ -14,7 +14,7 @@ from polytag import metrics as metric_functions
 from polytag import registry
 from polytag.bench.crossing import crossed
 from polytag.bench.method import Method, Specification
-from polytag.bench.presets import DATA_PRESETS, PUBLISHED, TRAINING_PRESETS, filled_split, split_problems
+from polytag.bench.presets import DATA_PRESETS, JOINED, PUBLISHED, TRAINING_PRESETS, filled_split, split_problems
 from polytag.data import catalogue
 from polytag.data.prepare import Preparation
 from polytag.errors import PolytagError, UnknownNameError
@@ -42,7 +42,8 @@ class Protocol(Specification):
         split: Switches of ``polytag.data.splits.kfold``: ``valid``, ``valid_from``, ``order``, ``keep_duplicates_together``, and
             ``seed`` to keep the folds the same under all seeds. ``"parts": "published"`` tests on the test part as published and takes
             ``valid``, stratified, from its training part, or with ``"valid_from": "published"`` the published validation part where the
-            set has one (which is so where ``valid`` is not given).
+            set has one (which is so where ``valid`` is not given). ``"valid_from": "joined"`` trains on the published training and
+            validation parts together, which leaves no validation rows; it wants ``keep="last"``.
         preparation: Switches of ``polytag.data.prepare.Preparation``.
         epochs: Number of epochs.
         batch_size: Rows in a batch.
@@ -81,7 +82,7 @@ class Protocol(Specification):
     optimizer_params: dict[str, Any] | None = None
     monitor: str = "macro_auc"
     patience: int | None = Field(default=None, ge=1)
-    keep: Literal["best", "last"] = "best"
+    keep: Literal["best", "last"] = Field(default="best", validate_default=True)
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     measure_train_loss: bool = True
     undefined: Literal["skip", "zero", "one", "nan"] = "skip"
@@ -107,6 +108,13 @@ class Protocol(Specification):
         if problems:
             raise ValueError("\n".join(problems))
         return split
+
+    @field_validator("keep")
+    @classmethod
+    def _an_epoch_can_be_chosen(cls, keep: str, info: Any) -> str:
+        if keep == "best" and info.data.get("split", {}).get("valid_from") == JOINED:
+            raise ValueError("expected keep='last' with split.valid_from=joined, which leaves no validation rows to find the best epoch by")
+        return keep
 
     @field_validator("preparation")
     @classmethod
@@ -271,7 +279,7 @@ class Experiment(Specification):
     @model_validator(mode="after")
     def _something_to_search_by(self) -> Self:
         searched = next((method.search for method in self.methods if method.search), None)
-        if searched and self.protocol.split.get("valid") == 0 and self.protocol.split.get("valid_from") == "train":
+        if searched and self.protocol.split.get("valid") == 0 and self.protocol.split.get("valid_from") in ("train", JOINED):
             raise ValueError(
                 f"expected validation rows to search for {', '.join(searched)} by, but got split.valid=0; set split.valid=0.1 or more"
             )
