@@ -1,13 +1,15 @@
 """Scores made coherent level by level: no label above any of its ancestors, at a cost of batch times edges."""
 
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterator
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from polytag.errors import ParameterError
+from polytag.errors import DataError, ParameterError
+from polytag.hierarchy.products import products
 from polytag.types import Array
 
 How: TypeAlias = Literal["up", "down", "product"]
@@ -29,7 +31,8 @@ class Constraint(nn.Module):
         level: Longest path from the top to each label, shape (q,).
         height: Longest path from each label down, shape (q,).
 
-    Cost: O(b edges) time and O(b q) memory; a few array operations for each level. Nothing of size (b, q, q) exists.
+    Cost: O(b edges + b q log(levels)) time and O(b (q + edges)) memory, whatever the number of levels; two array operations for each level,
+        so that a chain of 100 000 labels takes seconds. Nothing of size (b, q, q) exists.
 
     Reference: for ``up``, the max constraint module: Giunchiglia and Lukasiewicz, "Coherent hierarchical multi-label classification
         networks", NeurIPS 2020.
@@ -40,25 +43,28 @@ class Constraint(nn.Module):
     def __init__(self, child: Array, parent: Array, level: Array, height: Array) -> None:
         super().__init__()
         self.q = len(level)
-        self._up = self._plan("up", child, parent, height[parent])
-        self._down = self._plan("down", parent, child, level[child])
         self.child: Tensor
         self.parent: Tensor
-        for name, values in (("child", child), ("parent", parent)):
-            self.register_buffer(name, torch.from_numpy(np.array(values, dtype=np.int64)), persistent=False)
+        self.register_buffer("child", _numbers(child), persistent=False)
+        self.register_buffer("parent", _numbers(parent), persistent=False)
+        self._sizes = {"up": self._plan("up", child, parent, height[parent]), "down": self._plan("down", parent, child, level[child])}
+        self._jumps = int(max(level, default=0)).bit_length()
 
     def forward(self, scores: Float[Tensor, "b q"], how: How = "up") -> Float[Tensor, "b q"]:
         """Return coherent scores; gradients flow to the label that supplied each of them.
 
         Raises:
             ParameterError: There is no such way.
+            DataError: The scores have not one column for each label.
         """
         if how == "up":
             return scores.gather(1, self.sources(scores))
+        if scores.ndim != 2 or scores.shape[1] != self.q:
+            raise DataError(f"expected scores of shape (b, {self.q}), one column for each label, but got {tuple(scores.shape)}")
         if how == "down":
-            return scores.gather(1, self._sweep(scores, "down", None))
+            return scores.gather(1, self._sources(-_exact(scores.detach()), "down", None))
         if how == "product":
-            return self._sweep_products(scores)
+            return products(_exact(scores), list(self._steps("down"))).to(scores.dtype)
         raise ParameterError(f"expected how to be 'up', 'down' or 'product', but got {how!r}")
 
     def sources(self, scores: Float[Tensor, "b q"], y: Float[Tensor, "b q"] | None = None) -> Int[Tensor, "b q"]:
@@ -66,54 +72,76 @@ class Constraint(nn.Module):
 
         Args:
             scores: Logits or probabilities.
-            y: Closed labels; with them a positive label takes scores of its positive descendants only, and an unknown one (NaN) neither
-                gives nor takes.
+            y: Closed labels; with them a positive label takes the scores of its positive descendants only. Any other takes those of all its
+                descendants: below a known negative none can be positive, even an unknown one (NaN), and what an unknown label itself
+                takes is for the loss to leave out.
 
         Returns:
             Numbers of labels, for ``scores.gather(1, ...)``; a label itself where no descendant is above it.
+
+        Raises:
+            DataError: The scores have not one column for each label.
         """
-        return self._sweep(scores, "up", y)
+        if scores.ndim != 2 or scores.shape[1] != self.q:
+            raise DataError(f"expected scores of shape (b, {self.q}), one column for each label, but got {tuple(scores.shape)}")
+        return self._sources(_exact(scores.detach()), "up", None if y is None else (y == 1).t())
 
-    def _sweep(self, scores: Tensor, way: Literal["up", "down"], y: Tensor | None) -> Tensor:
-        """Walk through the levels, those first whose scores are final, and keep for each label where its extreme score came from."""
-        sign = 1 if way == "up" else -1
-        exact = torch.float64 if scores.dtype == torch.float64 else torch.float32
-        best = (scores.detach().t().to(exact) * sign).contiguous()
-        source = torch.arange(self.q, device=scores.device)[:, None].expand_as(best).clone()
-        labels = None if y is None else y.t().contiguous()
-        for giver, taker, slot, takers in self._steps(way):
-            given = best[giver]
-            if labels is not None:
-                given = torch.where(labels[giver] == labels[taker], given, -torch.inf)
-            own, where = best[takers], slot[:, None].expand_as(given)
-            top = own.scatter_reduce(0, where, given, "amax")
-            winner = torch.where(given == top[slot], source[giver], -1)
-            other = torch.full_like(source[: len(takers)], -1).scatter_reduce(0, where, winner, "amax")
-            source[takers] = torch.where((own >= top) | (other < 0), source[takers], other)
-            best[takers] = top
-        return source.t()
+    def _sources(self, own: Tensor, way: Literal["up", "down"], positive: Tensor | None) -> Tensor:
+        """Return where the largest score that reaches each label came from.
 
-    def _sweep_products(self, scores: Tensor) -> Tensor:
-        """Return each score times the lowest final score among its parents, top labels first."""
-        final = scores.t()
-        for giver, _, slot, takers in self._steps("down"):
-            given = final[giver]
-            ones = torch.ones_like(final[takers])
-            lowest = ones.scatter_reduce(0, slot[:, None].expand_as(given), given, "amin")
-            final = final.index_copy(0, takers, final[takers] * lowest)
-        return final.t()
+        Values go first, those that are final before those that they reach; then each label points to the giver that it has its value
+        from, or to itself, and pointers to pointers are followed until they end.
 
-    def _plan(self, way: str, giver: Array, taker: Array, turn: Array) -> list[str]:
-        """Store, for each turn, its edges (giver, taker, number of the taker within the turn) and its takers."""
-        names = []
-        for step in np.unique(turn):
-            edges = np.flatnonzero(turn == step)
-            takers, slot = np.unique(taker[edges], return_inverse=True)
-            names.append(f"_{way}_{step}")
-            for part, values in zip(("giver", "taker", "slot", "takers"), (giver[edges], taker[edges], slot, takers)):
-                self.register_buffer(f"{names[-1]}_{part}", torch.from_numpy(values.astype(np.int64)), persistent=False)
-        return names
+        Args:
+            own: Scores (b, q).
+            way: Who gives: ``"up"`` children, ``"down"`` parents.
+            positive: Which labels are positive, (q, b); these take from each other only.
+        """
+        own = own.t().contiguous()
+        giver, taker = getattr(self, f"{way}_giver"), getattr(self, f"{way}_taker")
+        shut = None if positive is None else positive.index_select(0, taker) & ~positive.index_select(0, giver)
+        best, places = own.clone(), taker[:, None].expand(-1, own.shape[1])
+        edges = self._sizes[way][0]
+        shuts = [None] * len(edges) if shut is None else torch.split(shut, edges)
+        for givers, where, without in zip(torch.split(giver, edges), torch.split(places, edges), shuts):
+            given = best.index_select(0, givers)
+            best.scatter_reduce_(0, where, given if without is None else given.masked_fill_(without, -torch.inf), "amax")
+        reached = best.index_select(0, taker)
+        gives = (best.index_select(0, giver) == reached) & (own.index_select(0, taker) < reached)
+        if shut is not None:
+            gives &= ~shut
+        found = torch.full_like(best, -1, dtype=torch.int64)
+        found.scatter_reduce_(0, places, torch.where(gives, giver[:, None], -1), "amax")
+        itself = torch.arange(self.q, device=own.device)[:, None]
+        pointer = torch.where(found < 0, itself, found).t().contiguous()
+        for _ in range(self._jumps):
+            pointer = pointer.gather(1, pointer)
+        return pointer
 
-    def _steps(self, way: str) -> Any:
-        for name in self._up if way == "up" else self._down:
-            yield tuple(getattr(self, f"{name}_{part}") for part in ("giver", "taker", "slot", "takers"))
+    def _plan(self, way: str, giver: Array, taker: Array, turn: Array) -> tuple[list[int], list[int]]:
+        """Store the edges turn by turn, and in each turn by taker; return how many edges and how many takers each turn has."""
+        order = np.lexsort((taker, turn))
+        giver, taker, turn = giver[order], taker[order], turn[order]
+        turns, first, edges = np.unique(turn, return_index=True, return_counts=True)
+        new = np.ones(len(order), dtype=bool)
+        new[1:] = (taker[1:] != taker[:-1]) | (turn[1:] != turn[:-1])
+        rank = np.cumsum(new) - 1
+        parts = {"giver": giver, "taker": taker, "slot": rank - np.repeat(rank[first], edges), "takers": taker[new]}
+        for part, values in parts.items():
+            self.register_buffer(f"{way}_{part}", _numbers(values), persistent=False)
+        return edges.tolist(), np.bincount(np.searchsorted(turns, turn[new]), minlength=len(turns)).tolist()
+
+    def _steps(self, way: Literal["up", "down"]) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Walk through the turns: giver and taker of each edge, number of the taker within the turn, and the takers of the turn."""
+        edges, takers = self._sizes[way]
+        sizes = {"giver": edges, "taker": edges, "slot": edges, "takers": takers}
+        yield from zip(*(torch.split(getattr(self, f"{way}_{part}"), size) for part, size in sizes.items()))
+
+
+def _exact(scores: Tensor) -> Tensor:
+    """Return the scores in a type that compares and multiplies them without loss."""
+    return scores.to(torch.float64 if scores.dtype == torch.float64 else torch.float32)
+
+
+def _numbers(values: Array) -> Tensor:
+    return torch.from_numpy(np.array(values, dtype=np.int64))
