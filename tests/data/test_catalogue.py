@@ -14,6 +14,7 @@ from polytag.data.catalogue.listing import Entry
 from polytag.data.dataset import Dataset
 from polytag.data.stats import describe
 from polytag.errors import DataError, FetchError, ParameterError, UnknownNameError
+from polytag.hierarchy import Hierarchy
 
 ENTRIES = list(catalogue.entries())
 STORED = [entry for entry in ENTRIES if entry.files]
@@ -27,8 +28,11 @@ def test_entry_is_complete(entry: Entry) -> None:
     assert re.search(r"\b(19|20)\d\d\b", entry.citation), "a citation has a year"
     assert entry.expected.n > 0
     assert entry.expected.features >= entry.expected.d
-    assert entry.labels in ("xml", "target", "reader", entry.expected.q)
+    assert entry.labels in ("xml", "target", "reader", "clus", entry.expected.q)
     assert (entry.labels == "reader") == bool(entry.reader)
+    assert entry.structure in ("", "tree", "graph")
+    assert bool(entry.structure) == (entry.expected.levels > 1) == (entry.expected.edges > 0)
+    assert entry.structure or entry.labels != "clus"
     assert bool(entry.files) != bool(entry.loader)
 
 
@@ -59,6 +63,7 @@ def test_names_and_aliases_are_unambiguous() -> None:
         ("meka/Yeast", "meka-yeast"), ("meka_yeast", "meka-yeast"), ("mat/rcv1s1", "mat-rcv1s1"), ("rcv1s1", "mat-rcv1s1"),
         ("CHD_49", "chd-49"), ("Water-quality", "water-quality"), ("yahoo_arts", "yahoo-arts"), ("stackex_cs", "stackex-cs"),
         ("20NG-F", "20ng-f"), ("Imdb", "imdb"), ("TMC2007", "tmc2007-500"), ("meka/Music_missing_classes", "meka-music-missing-classes"),
+        ("cellcycle_FUN", "cellcycle-fun"), ("Enron_corr", "enron-corr"), ("ImCLEF07A", "imclef07a"),
     ],
 )  # fmt: skip
 def test_sets_are_found_by_the_names_that_people_type(typed: str, name: str) -> None:
@@ -67,10 +72,12 @@ def test_sets_are_found_by_the_names_that_people_type(typed: str, name: str) -> 
 
 def test_two_versions_of_the_same_data_are_one_family() -> None:
     same = [
-        ("emotions", "meka-music", "meka-music-missing-classes"), ("enron", "meka-enron"), ("scene", "meka-scene"), ("yeast", "meka-yeast"),
+        ("emotions", "meka-music", "meka-music-missing-classes"),
+        ("enron", "meka-enron", "enron-corr"), ("scene", "meka-scene"), ("yeast", "meka-yeast"),
         ("yahoo-arts", "arts1500"), ("yahoo-business", "business1500"), ("corel16k001", "mat-corel16k1"),
         ("rcv1subset1500", "mat-rcv1s1"), ("rcv1subset2500", "mat-rcv1s2"), ("rcv1subset3500", "mat-rcv1s3"),
-        ("reuters21578", "reutersk500"),
+        ("reuters21578", "reutersk500"), ("imclef07a", "imclef07d"),
+        *((f"{genes}-fun", f"{genes}-go") for genes in ("cellcycle", "derisi", "eisen", "gasch1", "pheno", "seq", "spo")),
     ]  # fmt: skip
     families = [{catalogue.entry(name).family for name in names} for names in same]
     assert all(len(family) == 1 for family in families)
@@ -116,12 +123,28 @@ def test_checksums_are_those_of_the_data_folder(real_data: Path) -> None:
 def test_catalogue_repeats_the_index(real_data: Path) -> None:
     index = {re.sub(r" \(.*", "", sheet["name"]): sheet for sheet in json.loads((real_data / "index.json").read_text(encoding="utf-8"))}
     tables = {name: sheet for name, sheet in index.items() if "hierarchical" not in sheet["labels"] and isinstance(sheet["d"], int)}
-    assert len(tables) == len([entry for entry in STORED if not entry.reader])
+    assert len(tables) == len([entry for entry in STORED if not entry.reader and entry.labels != "clus"])
     for name, sheet in tables.items():
         entry = catalogue.entry(name)
         expected = entry.expected
         assert (expected.n, expected.d, expected.q) == (sheet["n"], sheet["d"], sheet["q"])
         assert (expected.cardinality, expected.mean_ir) == (sheet.get("cardinality"), sheet.get("mean_ir"))
+        assert {part: file.path for part, file in entry.files.items()} == sheet["files"]
+        assert (entry.repository, entry.commit) == (sheet["repository"], sheet["commit"])
+
+
+@pytest.mark.data
+def test_catalogue_repeats_the_index_of_hierarchical_sets(real_data: Path) -> None:
+    index = {sheet["name"]: sheet for sheet in json.loads((real_data / "index.json").read_text(encoding="utf-8"))}
+    trees = {name: sheet for name, sheet in index.items() if "hierarchical" in sheet["labels"]}
+    assert len(trees) == len([entry for entry in STORED if entry.labels == "clus"]) == 18
+    for name, sheet in trees.items():
+        entry, namespaces = catalogue.entry(name), 3 * name.endswith("_GO")  # which the index counts as labels
+        assert (entry.expected.n, entry.expected.d) == (sheet["n"], sheet["d"])
+        assert (entry.expected.q, entry.expected.levels) == (sheet["q"] - namespaces, sheet["depth"] - (namespaces > 0))
+        assert entry.expected.cardinality == pytest.approx(sheet["cardinality"] - namespaces, abs=6e-4)  # every row has all three
+        assert namespaces or entry.expected.mean_ir == sheet["mean_ir"]
+        assert entry.structure == ("graph" if namespaces else "tree")
         assert {part: file.path for part, file in entry.files.items()} == sheet["files"]
         assert (entry.repository, entry.commit) == (sheet["repository"], sheet["commit"])
 
@@ -184,7 +207,7 @@ def test_parts_are_the_published_ones() -> None:
 
 
 def test_the_page_of_data_sets_has_a_true_row_for_each() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8").split("## The sets")[1].split("\n## ")[0]
     rows = {
         match[1]: [cell.strip() for cell in match[0].split("|")] for match in re.finditer(r"^\| `([a-z0-9-]+)` \|.*$", page, re.MULTILINE)
     }
@@ -199,7 +222,8 @@ def test_the_page_of_data_sets_has_a_true_row_for_each() -> None:
 def test_the_measures_of_the_page_are_those_of_describe() -> None:
     page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8").split("## Measures")[1]
     named = {key for row in re.findall(r"^\| (`[^|]*`) \|", page, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)}
-    assert named == set(describe(Dataset(np.eye(2), np.eye(2))))
+    made = Dataset(np.eye(2), np.eye(2), label_names=["a", "b"], hierarchy=Hierarchy.from_edges([("a", "b")]))
+    assert named == set(describe(made))
 
 
 def test_a_libsvm_file_loads_by_its_path(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@
     table = Table(open_mapped("clicks"))    # at once, whatever the size; batches are gathered from the file
 
 The folder holds ``features.npy`` (n, ...) float32, the labels as compressed rows (``row_starts.npy``, ``columns.npy``, ``ones.npy``) and
-as compressed columns (``column_starts.npy``, ``rows.npy``), and the names in ``meta.json``. ``np.load`` opens each of the arrays.
+as compressed columns (``column_starts.npy``, ``rows.npy``), and the names and the hierarchy in ``meta.json``. ``np.load`` opens each of the
+arrays.
 """
 
 import json
@@ -23,6 +24,7 @@ from scipy import sparse
 from polytag.data.dataset import Dataset
 from polytag.data.labels import LabelIndex, index_type, rows_by_label
 from polytag.errors import DataError
+from polytag.hierarchy import Hierarchy
 from polytag.types import Array, ArrayLike
 
 _FORMAT = 1
@@ -37,6 +39,7 @@ def write_mapped(
     feature_names: Sequence[str] = (),
     label_names: Sequence[str] = (),
     name: str = "",
+    hierarchy: Hierarchy | None = None,
 ) -> Dataset:
     """Write a data set to a folder, block by block, and open it.
 
@@ -47,15 +50,16 @@ def write_mapped(
         blocks: Pairs of features (b, ...) and labels (b, q) of consecutive rows, b as you like (some thousands are good): dense features,
             labels in any form, 0 or 1. All blocks have the same number of columns.
         feature_names: Names of the features; by default numbered.
-        label_names: Names of the labels; by default numbered.
+        label_names: Names of the labels; by default those of the hierarchy, or numbered.
         name: What the set is called.
+        hierarchy: Which label implies which, if any does.
 
     Returns:
         The set, as ``open_mapped`` returns it.
 
     Raises:
-        DataError: The folder exists, there is no row, blocks do not fit together, or a block holds NaN or infinity. The message names the
-            row; nothing is left behind.
+        DataError: The folder exists, there is no row, blocks do not fit together, a block holds NaN or infinity, or the hierarchy has other
+            labels. The message names the row; nothing is left behind.
 
     Cost: O(n d + n q) time; memory of a block, and about 50 MB.
 
@@ -79,7 +83,10 @@ def write_mapped(
             for x, y in blocks:
                 writer.add(x, y)
             shape = writer.finish()
-        meta = {"format": _FORMAT, "name": name, "feature_names": list(feature_names), "label_names": list(label_names), "shape": shape}
+        labels = hierarchy.names if hierarchy is not None and not len(label_names) else label_names
+        meta = {"format": _FORMAT, "name": name, "feature_names": list(feature_names), "label_names": list(labels), "shape": shape}
+        if hierarchy is not None:
+            meta["hierarchy"] = hierarchy.to_dict()
         (work / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         open_mapped(work)  # names that do not fit are refused before the folder is there
         for path in work.iterdir():
@@ -105,7 +112,7 @@ def open_mapped(folder: str | Path) -> Dataset:
     Raises:
         DataError: It is not such a folder, or a file of it is damaged.
 
-    Cost: O(1) time and memory, besides the names.
+    Cost: O(1) time and memory, besides the names and the hierarchy.
     """
     folder = Path(folder)
     try:
@@ -121,7 +128,8 @@ def open_mapped(folder: str | Path) -> Dataset:
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"expected a folder that write_mapped wrote, but {folder} is none ({error}); write it anew") from error
     labels.has_canonical_format = True
-    data = Dataset(files["features"], labels, meta["feature_names"], meta["label_names"], meta["name"])
+    hierarchy = Hierarchy.of(meta["hierarchy"]) if "hierarchy" in meta else None
+    data = Dataset(files["features"], labels, meta["feature_names"], meta["label_names"], meta["name"], hierarchy)
     data._index.append(LabelIndex(n, q, *(np.asarray(files[part]) for part in _INDEX)))
     return data
 

@@ -14,6 +14,7 @@ from polytag.data.parted import PARTS, sha256
 from polytag.data.picture_files import PictureFiles, check_view, middle
 from polytag.data.readers.texts import Labelled, read_labels, texts_of
 from polytag.errors import ParameterError, ReadError
+from polytag.hierarchy import Hierarchy
 from polytag.types import Array
 
 _TABLES = (".csv", ".tsv", ".parquet")
@@ -31,6 +32,7 @@ class RawSet:
         label_names: q names.
         parts: Part -> ascending rows, for published parts; empty for a set in one piece.
         origin: Where the rows are from, as plain values.
+        hierarchy: Which label implies which, or ``None``.
     """
 
     name: str
@@ -39,6 +41,7 @@ class RawSet:
     label_names: Sequence[str]
     parts: Mapping[str, Array] = field(default_factory=dict)
     origin: Mapping[str, str] = field(default_factory=dict)
+    hierarchy: Hierarchy | None = None
 
     @property
     def n(self) -> int:
@@ -54,7 +57,7 @@ class RawSet:
         """Return rows as a data set; pictures in files are read into memory."""
         X, Y = (self.X, self.Y) if rows is None else (self.X[rows], self.Y[rows])
         X = X.pixels(0, len(X)) if isinstance(X, PictureFiles) else X
-        return Dataset(X, Y, label_names=self.label_names, name=self.name, kind=self.kind)
+        return Dataset(X, Y, label_names=self.label_names, name=self.name, hierarchy=self.hierarchy, kind=self.kind)
 
     def digest(self) -> str:
         """Return a SHA-256 of rows, labels, names and parts. Cost: one pass."""
@@ -73,6 +76,8 @@ class RawSet:
         for part, rows in self.parts.items():
             digest.update(part.encode())
             _add(digest, rows)
+        if self.hierarchy is not None:
+            _add(digest, self.hierarchy.edges)
         return digest.hexdigest()
 
 
@@ -101,7 +106,7 @@ def raw_set(name: str, *, text_column: str | None = None, resize: int = 256, cro
     starts = np.cumsum([0, *(piece.n for piece in pieces)])
     parts = {part: np.arange(start, stop) for part, start, stop in zip(published, starts, starts[1:])}
     X = np.ascontiguousarray(middle(whole.X, crop)) if sheet.kind == "images" else whole.X
-    return RawSet(sheet.name, X, whole.Y, whole.label_names, parts, {"dataset": sheet.name})
+    return RawSet(sheet.name, X, whole.Y, whole.label_names, parts, {"dataset": sheet.name}, whole.hierarchy)
 
 
 def raw_texts(

@@ -169,6 +169,10 @@ def describe(dataset: "Dataset") -> dict[str, float | int]:
         row); ``missing_features missing_labels`` (unknown cells). Unknown labels count neither as present nor as absent,
         and d is the number of columns of X, also where a nominal attribute has several.
 
+        With a hierarchy also ``levels edges`` (of it); ``tops ends`` (labels without a parent; without children); ``several_parents``
+        (labels with more than one); ``declared`` (mean number of most specific labels of a row); ``violations`` (pairs of a row's label and
+        a parent of it that the row lacks).
+
     Cost: O(stored values); sparse features stay sparse.
 
     Example:
@@ -207,6 +211,24 @@ def describe(dataset: "Dataset") -> dict[str, float | int]:
         "repeated_rows": dataset.n - len(np.unique(duplicate_groups(dataset.X))),
         "missing_features": _missing(dataset.X),
         "missing_labels": missing_labels,
+        **_of_hierarchy(dataset),
+    }
+
+
+def _of_hierarchy(dataset: "Dataset") -> dict[str, float | int]:
+    """Return the measures of the hierarchy; none where there is none."""
+    tree = dataset.hierarchy
+    if tree is None:
+        return {}
+    declared = tree.leaves(dataset.Y) == 1
+    return {
+        "levels": tree.depth,
+        "edges": len(tree.edges),
+        "tops": len(tree.tops),
+        "ends": len(tree.ends),
+        "several_parents": int((np.diff(tree.parents.indptr) > 1).sum()),
+        "declared": float(declared.sum()) / max(dataset.n, 1),
+        "violations": int(tree.violations(dataset.Y).sum()),
     }
 
 

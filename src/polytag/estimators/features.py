@@ -179,7 +179,7 @@ def _write_part(
     X = encode_rows(ready.model, ready.rows(rows), len(rows), cache=cache, batch_size=batch_size, device=device, watch=told)
     Y = raw.Y[rows]
     blocks = ((X[start : start + 4096], Y[start : start + 4096]) for start in range(0, len(rows), 4096))
-    write_mapped(out / part, blocks, label_names=raw.label_names, name=raw.name)
+    write_mapped(out / part, blocks, label_names=raw.label_names, name=raw.name, hierarchy=raw.hierarchy)
 
 
 def _versions() -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from polytag import registry
 from polytag.errors import DataError, UnknownNameError
@@ -39,6 +39,8 @@ class Expected:
         cardinality: Mean number of labels of a row; ``None`` if the labels are unknown.
         mean_ir: Mean imbalance ratio of the labels; ``None`` if the labels are unknown.
         features: Columns of X; differs from d where an attribute has categories, which take one column each.
+        levels: Levels of the hierarchy over the labels; 0 where there is none.
+        edges: Its pairs of a label and a parent.
     """
 
     n: int
@@ -47,6 +49,8 @@ class Expected:
     cardinality: float | None = None
     mean_ir: float | None = None
     features: int = 0
+    levels: int = 0
+    edges: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "features", self.features or self.d)
@@ -66,7 +70,7 @@ class Entry:
         citation: The paper that introduced the set.
         expected: Numbers to check a copy by.
         labels: Where the labels are: ``"xml"`` (named by the XML file), k (the first k columns), ``"target"`` (the MATLAB array),
-            ``"reader"`` (the set has a reader of its own).
+            ``"clus"`` (the hierarchical attribute, see ``read_clus``), ``"reader"`` (the set has a reader of its own).
         repository: GitHub repository of the files; empty for a set that comes with polytag.
         commit: The commit of that repository.
         aliases: Other names that find the set.
@@ -77,6 +81,8 @@ class Entry:
             their own.
         splits: Parts as published, where a reader makes them.
         text_column: The column of texts that is read where none is asked for.
+        structure: What the labels form: ``"tree"`` or ``"graph"`` (a label can have several parents); empty for flat labels. How deep it is
+            and how many edges it has says ``expected``.
         files: Part of the set -> file; the label list is the part ``"xml"``.
     """
 
@@ -98,6 +104,7 @@ class Entry:
     reader: str = ""
     splits: tuple[str, ...] = ()
     text_column: str = ""
+    structure: Literal["", "tree", "graph"] = ""
     files: Mapping[str, RemoteFile] = field(default_factory=dict)
 
     @classmethod

@@ -10,7 +10,8 @@ from polytag.data.catalogue.fetching import fetch
 from polytag.data.catalogue.listing import Entry, entry, names
 from polytag.data.dataset import Dataset
 from polytag.data.parted import is_folder_of_features, open_folder, open_parts
-from polytag.data.readers import read_arff, read_libsvm, read_mat, read_table
+from polytag.data.readers import read_arff, read_clus, read_libsvm, read_mat, read_table
+from polytag.data.readers.arff_header import open_arff
 from polytag.data.readers.images import read_images
 from polytag.data.readers.texts import read_texts
 from polytag.errors import ParameterError, UnknownNameError
@@ -128,6 +129,8 @@ def _sheet(name_or_path: str | Path) -> Entry | None:
 def _read(sheet: Entry, paths: dict[str, Path], part: str) -> Dataset:
     if sheet.labels == "target":
         return read_mat(paths[part], name=sheet.name)
+    if sheet.labels == "clus":
+        return read_clus(paths[part], sheet.structure or "auto", name=sheet.name)
     return read_arff(paths[part], paths["xml"] if sheet.labels == "xml" else int(sheet.labels), name=sheet.name)
 
 
@@ -193,6 +196,12 @@ def _from_path(
     )
 
 
+def _read_arff(path: Path) -> Dataset:
+    """Read an ARFF file, of Clus if it has a hierarchical attribute."""
+    header, _ = open_arff(path, repeats=True)
+    return (read_clus if any(attribute.kind == "hierarchical" for attribute in header.attributes) else read_arff)(path)
+
+
 def _kind(path: Path) -> str:
     name = path.name.lower()
     for ending in _PACKED:
@@ -201,7 +210,7 @@ def _kind(path: Path) -> str:
 
 
 _READERS: dict[str, Callable[[Path], Dataset]] = {
-    ".arff": read_arff,
+    ".arff": _read_arff,
     ".mat": read_mat,
     **dict.fromkeys((".libsvm", ".svm", ".svmlight"), read_libsvm),
 }
