@@ -4,7 +4,8 @@ Every rule has ``fit(proba, Y)`` (on validation rows, never on test rows) and ``
 """
 
 import abc
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -12,6 +13,9 @@ from jaxtyping import Bool, Float
 from polytag.errors import DataError, ParameterError, UnknownNameError
 from polytag.registry import unknown
 from polytag.types import Array, ArrayLike
+
+if TYPE_CHECKING:
+    from polytag.hierarchy import Hierarchy
 
 GRID = np.round(np.concatenate([np.arange(1, 11) / 100, np.arange(15, 100, 5) / 100]), 2)
 """The 27 cuts .01, .02 ... .10, .15, .20 ... .95 that MPVAE and its successors search."""
@@ -27,8 +31,13 @@ class Threshold(abc.ABC):
     values: Float[np.ndarray, "q"]
 
     @staticmethod
-    def named(rule: Any) -> "Threshold":
-        """Return a rule by name (``"f1"``, ``"label_f1"``, ``"cardinality"``), from a number or an array of cuts, or the rule itself.
+    def named(rule: Any, hierarchy: "Hierarchy | None" = None) -> "Threshold":
+        """Return a rule by name, from a number or an array of cuts, or the rule itself.
+
+        Args:
+            rule: ``"f1"``, ``"label_f1"``, ``"cardinality"`` or ``"level_f1"``; a number; one number a label; or ``{1: 0.5, 2: 0.6}``, one
+                a level.
+            hierarchy: Which label implies which, for the two rules that have a cut for each level; the others do not look at it.
 
         Raises:
             UnknownNameError: There is no such rule.
@@ -39,11 +48,13 @@ class Threshold(abc.ABC):
             raise ParameterError(
                 "expected a rule that cuts probabilities, but TopK has no cuts; call its predict(proba) on the probabilities"
             )
+        if isinstance(rule, Mapping):
+            return LevelCuts(rule, hierarchy)
         if not isinstance(rule, str):
             return Fixed(rule)
         if rule not in _RULES:
             raise UnknownNameError(unknown("threshold rule", rule, list(_RULES)))
-        return _RULES[rule]()
+        return LevelF1(hierarchy) if rule == "level_f1" else _RULES[rule]()
 
     @abc.abstractmethod
     def fit(self, proba: ArrayLike, Y: ArrayLike) -> Self:
@@ -145,6 +156,105 @@ class LabelF1(Threshold):
         return self
 
 
+class _OfLevels(Threshold):
+    """What rules with a cut for each level share: they predict a label only where all labels above it are predicted."""
+
+    def __init__(self, hierarchy: "Hierarchy | None") -> None:
+        self.hierarchy = hierarchy
+
+    def predict(self, proba: ArrayLike) -> Bool[np.ndarray, "n q"]:
+        """Return the predicted label sets, ``proba > values`` for the label and all above it, shape (n, q)."""
+        return self._led(super().predict(proba))
+
+    def _above(self) -> "Hierarchy":
+        if self.hierarchy is None:
+            raise ParameterError(
+                f"{type(self).__name__} has a cut for each level of a hierarchy, but knows of none; pass hierarchy=, such as that of the "
+                "data set (dataset.hierarchy)"
+            )
+        return self.hierarchy
+
+    def _led(self, chosen: Array) -> Array:
+        """Take out labels of which not all ancestors are chosen."""
+        return np.asarray(self._above().constrain(chosen.astype(np.float32), "down") > 0.5)
+
+
+class LevelCuts(_OfLevels):
+    """A given cut for each level of a hierarchy; a label is predicted only where all labels above it are.
+
+    With cuts that rise from the top down, an unsure prediction stops at a parent.
+
+    Args:
+        cuts: The cut of each level, from the top: ``{1: 0.5, 2: 0.6}`` or an array of them.
+        hierarchy: Which label implies which.
+
+    Raises:
+        ParameterError: There is not exactly one number for each level.
+
+    Example:
+        >>> from polytag.hierarchy import Hierarchy
+        >>> h = Hierarchy.from_edges([("animal", "cat")])
+        >>> LevelCuts({1: 0.5, 2: 0.8}, h).predict(np.array([[0.9, 0.7], [0.4, 0.9]]))
+        array([[ True, False],
+               [False, False]])
+    """
+
+    def __init__(self, cuts: Mapping[Any, float] | ArrayLike, hierarchy: "Hierarchy | None" = None) -> None:
+        super().__init__(hierarchy)
+        self.cuts = cuts
+        if hierarchy is not None:
+            self.values = self._of_each(hierarchy)
+
+    def fit(self, proba: ArrayLike, Y: ArrayLike) -> Self:
+        """Give every label the cut of its level; nothing is learned."""
+        self.values = self._of_each(self._above())
+        return self
+
+    def _of_each(self, hierarchy: "Hierarchy") -> Array:
+        levels = [str(level) for level in range(1, hierarchy.depth + 1)]
+        given = self.cuts if isinstance(self.cuts, Mapping) else dict(enumerate(np.atleast_1d(self.cuts), start=1))
+        cuts = {str(level): float(cut) for level, cut in given.items()}
+        if set(cuts) != set(levels) or np.isnan(list(cuts.values())).any():
+            raise ParameterError(f"expected a cut for each of the levels 1 to {hierarchy.depth}, but got {self.cuts!r}")
+        return np.asarray(np.array([cuts[level] for level in levels])[hierarchy.levels - 1])
+
+
+class LevelF1(_OfLevels):
+    """For each level of a hierarchy the cut with the highest micro F1 of its labels; a label is predicted only where all above it are.
+
+    Levels are cut one after the other from the top, so that the F1 of a level is that of what will be predicted, labels without a
+    predicted parent left out. A level without positives in these rows is cut at 0.5; of equal cuts the nearest to 0.5 is taken.
+
+    Args:
+        hierarchy: Which label implies which.
+        grid: The cuts that are tried.
+
+    Cost: O(n q log(grid)) and one sweep over the edges a level.
+    """
+
+    def __init__(self, hierarchy: "Hierarchy | None" = None, grid: ArrayLike = GRID) -> None:
+        super().__init__(hierarchy)
+        self.grid = grid
+
+    def fit(self, proba: ArrayLike, Y: ArrayLike) -> Self:
+        """Choose the cuts."""
+        scores, labels = _pair(proba, Y)
+        hierarchy, grid = self._above(), _checked(self.grid)
+        if hierarchy.q != scores.shape[1]:
+            raise DataError(f"expected probabilities of the {hierarchy.q} labels of the hierarchy, but got {scores.shape[1]}")
+        self.values = np.full(hierarchy.q, 0.5)
+        open_cells = np.ones(scores.shape, dtype=bool)
+        for level in range(1, hierarchy.depth + 1):
+            here = hierarchy.levels == level
+            reached = np.where(open_cells[:, here], scores[:, here], -np.inf)
+            right, predicted, true = _counts(reached, labels[:, here], grid)
+            value = _f1(right.sum(axis=0), predicted.sum(axis=0), true.sum())
+            if value.max() > 0:
+                self.values[here] = _nearest(grid, value == value.max())
+            open_cells = self._led((scores > self.values) | (hierarchy.levels > level))
+        return self
+
+
 class CardinalityMatched(Threshold):
     """The cut with which as many labels are predicted as are true on the rows it was fitted on.
 
@@ -201,7 +311,7 @@ class TopK:
         return chosen
 
 
-_RULES: dict[str, type[Threshold]] = {"f1": GlobalF1, "label_f1": LabelF1, "cardinality": CardinalityMatched}
+_RULES: dict[str, type[Threshold]] = {"f1": GlobalF1, "label_f1": LabelF1, "cardinality": CardinalityMatched, "level_f1": LevelF1}
 
 
 def _dense(values: ArrayLike, what: str) -> Array:

@@ -9,9 +9,23 @@ from polytag.metrics.authors import (
     authors_ranking_loss,
 )
 from polytag.metrics.calibration import brier, ece, ece_macro
+from polytag.metrics.curve import macro_auprc, micro_auprc, micro_auprc_interpolated, weighted_ap
 from polytag.metrics.distribution import canberra, chebyshev, clark, cosine, evaluate_distributions, intersection, kullback_leibler
 from polytag.metrics.evaluate import evaluate
 from polytag.metrics.example import example_f1, example_precision, example_recall, hamming_loss, jaccard, subset_accuracy
+from polytag.metrics.hierarchical import (
+    exact_match,
+    h_f1,
+    h_f1_macro,
+    h_loss,
+    h_loss_siblings,
+    h_precision,
+    h_precision_macro,
+    h_recall,
+    h_recall_macro,
+    tree_distance,
+    tree_distance_norm,
+)
 from polytag.metrics.label import (
     accuracy,
     macro_ap,
@@ -25,6 +39,7 @@ from polytag.metrics.label import (
     micro_precision,
     micro_recall,
 )
+from polytag.metrics.levels import level_accuracy, level_macro_f1, level_micro_f1
 from polytag.metrics.outcome import Outcome
 from polytag.metrics.ranking import coverage, coverage_error, coverage_norm, example_auc, lrap, one_error, ranking_loss
 from polytag.metrics.spec import Detail, Metric, direction, metric, value_range
@@ -47,6 +62,7 @@ from polytag.metrics.topk import (
     recall_at_5,
     recall_at_k,
 )
+from polytag.metrics.violations import hvr, hvr_before_closure, hvr_edge_density, hvr_edge_rate, hvr_levels, hvr_scores
 
 __all__ = [
     "Detail",
@@ -72,24 +88,45 @@ __all__ = [
     "ece_macro",
     "evaluate",
     "evaluate_distributions",
+    "exact_match",
     "example_auc",
     "example_f1",
     "example_precision",
     "example_recall",
+    "h_f1",
+    "h_f1_macro",
+    "h_loss",
+    "h_loss_siblings",
+    "h_precision",
+    "h_precision_macro",
+    "h_recall",
+    "h_recall_macro",
     "hamming_loss",
+    "hvr",
+    "hvr_before_closure",
+    "hvr_edge_density",
+    "hvr_edge_rate",
+    "hvr_levels",
+    "hvr_scores",
     "intersection",
     "inverse_propensities",
     "jaccard",
     "kullback_leibler",
+    "level_accuracy",
+    "level_macro_f1",
+    "level_micro_f1",
     "lrap",
     "macro_ap",
     "macro_auc",
+    "macro_auprc",
     "macro_f1",
     "macro_precision",
     "macro_recall",
     "metric",
     "micro_ap",
     "micro_auc",
+    "micro_auprc",
+    "micro_auprc_interpolated",
     "micro_f1",
     "micro_precision",
     "micro_recall",
@@ -112,5 +149,8 @@ __all__ = [
     "recall_at_5",
     "recall_at_k",
     "subset_accuracy",
+    "tree_distance",
+    "tree_distance_norm",
     "value_range",
+    "weighted_ap",
 ]

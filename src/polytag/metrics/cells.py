@@ -1,12 +1,15 @@
 """Truth and prediction, checked and brought into the form that the metrics count on: lists of cells beside a dense matrix of scores."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
+from scipy import sparse
 
-from polytag.errors import DataError
+from polytag.errors import DataError, ParameterError
+from polytag.hierarchy import Hierarchy
 from polytag.types import Array, ArrayLike
 
 
@@ -81,6 +84,11 @@ class Cells:
         """Number of known cells of each label, shape (q,)."""
         return self.n - np.bincount(self.unknown_columns, minlength=self.q)
 
+    def matrix(self, rows: Array, columns: Array) -> Any:
+        """Return the CSR array (n, q) of ones (int32) at these cells, which ascend by row."""
+        starts = np.searchsorted(rows, np.arange(self.n + 1))
+        return sparse.csr_array((np.ones(len(rows), dtype=np.int32), columns, starts), shape=(self.n, self.q))
+
 
 def dense(values: ArrayLike, what: str) -> Array:
     """Return a NumPy array on the CPU; torch types that NumPy lacks become float32, which holds them exactly."""
@@ -122,6 +130,24 @@ def read_threshold(threshold: Any, q: int) -> Array:
     if array.shape not in ((), (q,)) or np.isnan(array).any():
         raise DataError(f"expected one threshold or {q} (one a label), without NaN, but got shape {array.shape}: {array}")
     return array
+
+
+def read_hierarchy(hierarchy: Any, q: int | None = None) -> Hierarchy:
+    """Return a hierarchy over q labels (any number for ``None``), given itself or as what its ``to_dict`` returned.
+
+    Raises:
+        ParameterError: It is something else, which does not say the order of the labels.
+        DataError: It has another number of labels.
+    """
+    if not isinstance(hierarchy, Hierarchy | Mapping):
+        raise ParameterError(
+            f"expected a Hierarchy over the columns of Y, but got {type(hierarchy).__name__}; make one with "
+            "Hierarchy.from_edges(edges, names), the names in the order of the columns"
+        )
+    found = Hierarchy.of(hierarchy)
+    if q is not None and found.q != q:
+        raise DataError(f"expected a hierarchy over the {q} labels of Y, but got one over {found.q}; take(...) the columns of Y from it")
+    return found
 
 
 def _sort_out(values: Array, what: str) -> tuple[Array, Array]:

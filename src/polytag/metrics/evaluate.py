@@ -36,6 +36,25 @@ RANKINGS = [
     "micro_ap",
     "lrap",
 ]
+UNDER_A_HIERARCHY = [
+    "hvr",
+    "hvr_edge_rate",
+    "hvr_edge_density",
+    "hvr_levels",
+    "h_precision",
+    "h_recall",
+    "h_f1",
+    "h_precision_macro",
+    "h_recall_macro",
+    "h_f1_macro",
+    "tree_distance",
+    "tree_distance_norm",
+    "h_loss",
+    "h_loss_siblings",
+    "exact_match",
+]
+ON_LEVELS = ("accuracy", "micro_f1", "macro_f1")
+RANKED_UNDER_A_HIERARCHY = ["hvr_scores", "weighted_ap", "micro_auprc_interpolated"]
 AT_K = ("precision", "recall", "ndcg", "psp")
 CALIBRATION = ("ece", "ece_macro", "brier")
 
@@ -46,6 +65,7 @@ def evaluate(
     labels: ArrayLike | None = None,
     *,
     threshold: Any = None,
+    hierarchy: Any = None,
     undefined: Undefined = "skip",
     k: Sequence[int] = (1, 3, 5),
     metrics: Sequence[str] | None = None,
@@ -55,13 +75,15 @@ def evaluate(
     """Judge predictions by every metric at once.
 
     Metrics of label sets appear if ``labels`` or ``threshold`` is given, ranking metrics if ``scores`` are, calibration if the scores lie
-    within [0, 1]. A metric that is asked for by name and cannot be computed is an error.
+    within [0, 1], hierarchical metrics and those of each level (``micro_f1_level_1``, ...) if there is a ``hierarchy``. A metric that is
+    asked for by name and cannot be computed is an error.
 
     Args:
         Y: True labels (n, q), dense or sparse; NaN is unknown and takes no part.
         scores: Scores or probabilities (n, q), higher is more likely.
         labels: Predicted label sets (n, q).
         threshold: Cut, strict: a label is predicted where ``score > threshold``; a number, one a label, or an object with ``values``.
+        hierarchy: Which label implies which, a ``Hierarchy`` over the columns of Y; violations are counted in the label sets as they are.
         undefined: What 0/0 counts for (a label without positives has no AUC, one never true nor predicted no F1): left out of the mean,
             0, 1, or NaN for the whole metric. ``"zero"`` is what scikit-learn does for F1, precision, recall and Jaccard.
         k: The k of ``precision_at_k``, ``recall_at_k``, ``ndcg_at_k``, ``psp_at_k``.
@@ -83,7 +105,10 @@ def evaluate(
         >>> round(found["macro_f1"], 4), found["ranking_loss"], found["precision_at_1"]
         (0.5556, 0.25, 0.5)
     """
-    outcome = Y if isinstance(Y, Outcome) else Outcome(Y, scores, labels, threshold=threshold)
+    if isinstance(Y, Outcome):
+        outcome = Y if hierarchy is None else Y.under(hierarchy)
+    else:
+        outcome = Outcome(Y, scores, labels, threshold=threshold, hierarchy=hierarchy)
     chosen = _choose(outcome, k) if metrics is None else [find(name) for name in _expand(metrics, k)]
     problems = [problem for problem in (_missing(outcome, one) for one in chosen) if problem]
     if problems:
@@ -99,6 +124,10 @@ def _choose(outcome: Outcome, k: Sequence[int]) -> list[Metric[...]]:
         names += RANKINGS + [f"{one}_at_{size}" for one in AT_K for size in k]
     if outcome.has_probabilities:
         names += CALIBRATION
+    if outcome.has_hierarchy:
+        levels = range(1, outcome.hierarchy.depth + 1)
+        on_levels = [f"{one}_level_{level}" for level in levels for one in ON_LEVELS]
+        names += (UNDER_A_HIERARCHY + on_levels) * outcome.has_sets + RANKED_UNDER_A_HIERARCHY * outcome.has_scores
     return [find(name) for name in names]
 
 
@@ -115,4 +144,9 @@ def _missing(outcome: Outcome, one: Metric[...]) -> str:
         return f"{one.name} needs scores, but none were given"
     if one.needs == "probabilities" and not outcome.has_probabilities:
         return f"{one.name} needs probabilities, but the scores lie in [{outcome.scores.min():g}, {outcome.scores.max():g}]"
+    if one.needs_hierarchy and not outcome.has_hierarchy:
+        return (
+            f"{one.name} asks which label implies which: pass hierarchy=, such as that of the data set (dataset.hierarchy) or "
+            "Hierarchy.from_edges(edges, names)"
+        )
     return ""

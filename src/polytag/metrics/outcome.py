@@ -6,9 +6,11 @@ from functools import cached_property
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
+from scipy import sparse
 
 from polytag.errors import ParameterError
-from polytag.metrics.cells import Cells, dense, read_scores, read_threshold
+from polytag.hierarchy import Hierarchy
+from polytag.metrics.cells import Cells, dense, read_hierarchy, read_scores, read_threshold
 from polytag.metrics.pairs import Pairs, count_pairs, positions, summarize
 from polytag.types import Array, ArrayLike
 
@@ -35,6 +37,7 @@ class Outcome:
         scores: Scores (n, q), higher is more likely; float32 stays float32.
         labels: Predicted label sets (n, q), dense or sparse.
         threshold: Cut of the scores, ``score > threshold``: a number, one a label, or an object with ``values``; unused beside ``labels``.
+        hierarchy: Which label implies which, a ``Hierarchy`` over the columns of Y; metrics of hierarchies need it.
 
     Cost: O(n q log q + n q log n) at first use of rankings; memory O(positives) besides blocks of
         some 64 MB (128 n bytes if that is more: fewer than 16 columns at a time would waste the reading).
@@ -46,21 +49,41 @@ class Outcome:
         (1.0, 0.5)
     """
 
-    def __init__(self, Y: ArrayLike, scores: ArrayLike | None = None, labels: ArrayLike | None = None, *, threshold: Any = None) -> None:
+    def __init__(
+        self,
+        Y: ArrayLike,
+        scores: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        *,
+        threshold: Any = None,
+        hierarchy: Any = None,
+    ) -> None:
         self.cells = Cells.from_labels(Y)
         shape = (self.cells.n, self.cells.q)
         self._scores = None if scores is None else read_scores(scores, shape)
         self._labels = labels
         self._threshold = None if threshold is None else read_threshold(threshold, shape[1])
+        self._hierarchy = None if hierarchy is None else read_hierarchy(hierarchy, shape[1])
         self._memory: dict[Any, Any] = {}
         self.window = 6
         if labels is not None and tuple(labels.shape if hasattr(labels, "shape") else np.shape(labels)) != shape:
             raise ParameterError(f"expected predicted labels of the shape of Y, {shape}, but got {np.shape(labels)}")
 
     @classmethod
-    def of(cls, Y: Any, scores: ArrayLike | None = None, labels: ArrayLike | None = None) -> Self:
-        """Return Y itself if it is an outcome already, otherwise the outcome of these arrays."""
-        return Y if isinstance(Y, cls) else cls(Y, scores, labels)
+    def of(cls, Y: Any, scores: ArrayLike | None = None, labels: ArrayLike | None = None, *, hierarchy: Any = None) -> Self:
+        """Return Y itself if it is an outcome already (under the hierarchy, if one is given), otherwise the outcome of these arrays."""
+        if not isinstance(Y, cls):
+            return cls(Y, scores, labels, hierarchy=hierarchy)
+        return Y if hierarchy is None else Y.under(hierarchy)
+
+    def under(self, hierarchy: Any) -> Self:
+        """Return the same truth and predictions with a hierarchy over the labels."""
+        if hierarchy is self._hierarchy:
+            return self
+        other = copy.copy(self)
+        other._hierarchy = read_hierarchy(hierarchy, self.cells.q)
+        other._memory = dict(self._memory) if self._hierarchy is None else {}
+        return other
 
     def cut_at(self, threshold: Any) -> "Outcome":
         """Return the same truth and scores with the label sets ``score > threshold``."""
@@ -79,6 +102,11 @@ class Outcome:
         """Whether label sets are known: given, or cut from the scores."""
         return self._labels is not None or (self.has_scores and self._threshold is not None)
 
+    @property
+    def has_hierarchy(self) -> bool:
+        """Whether a hierarchy over the labels was given."""
+        return self._hierarchy is not None
+
     @cached_property
     def has_probabilities(self) -> bool:
         """Whether all scores lie within [0, 1]."""
@@ -94,6 +122,20 @@ class Outcome:
         if self._scores is None:
             raise ParameterError("this metric ranks or calibrates scores, but none were given; pass scores of shape (n, q)")
         return self._scores
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """Which label implies which.
+
+        Raises:
+            ParameterError: No hierarchy was given.
+        """
+        if self._hierarchy is None:
+            raise ParameterError(
+                "this metric asks which label implies which, but no hierarchy was given; pass hierarchy=, such as that of the data set "
+                "(dataset.hierarchy) or Hierarchy.from_edges(edges, names)"
+            )
+        return self._hierarchy
 
     @cached_property
     def by_label(self) -> Pairs:
@@ -120,6 +162,16 @@ class Outcome:
     @cached_property
     def overall(self) -> Pairs:
         """Counts over all cells at once, shape (1,)."""
+        below, upto = self.places
+        sizes, known = np.array([below.size]), np.array([self.cells.row_known.sum()])
+        if not below.size:
+            none = np.zeros(1, dtype=np.int64)
+            return Pairs(sizes, known - sizes, none, none, np.zeros(1), none)
+        return summarize(below, upto, sizes, known)
+
+    @cached_property
+    def places(self) -> tuple[Array, Array]:
+        """How many cells score below, and how many up to and including, each positive cell, shape (1, positives), in ascending order."""
         own = np.sort(self.found)[None, :]
         below, upto = np.zeros(own.shape, dtype=np.int64), np.zeros(own.shape, dtype=np.int64)
         for lower, upper in blocks(self.cells.n, self.cells.q) if own.size else ():
@@ -128,11 +180,7 @@ class Outcome:
             part = positions(np.sort(values, axis=None)[None, :], own)
             below += part[0]
             upto += part[1]
-        sizes, known = np.array([own.size]), np.array([self.cells.row_known.sum()])
-        if not own.size:
-            none = np.zeros(1, dtype=np.int64)
-            return Pairs(sizes, known, none, none, np.zeros(1), none)
-        return summarize(below, upto, sizes, known)
+        return below, upto
 
     @cached_property
     def found(self) -> Array:
@@ -146,14 +194,26 @@ class Outcome:
         Raises:
             ParameterError: Neither ``labels`` nor ``threshold`` was given.
         """
-        if not self.has_sets:
-            raise ParameterError(
-                "this metric compares label sets; pass labels (n, q), or scores with threshold= (labels are where score > threshold)"
-            )
+        self._check_sets()
         by_row, by_column, right = self._count_sparse() if hasattr(self._labels, "tocsr") else self._count_dense()
         cells = self.cells
         right_by_row = np.bincount(cells.rows[right], minlength=cells.n)
         return Sets(by_row, by_column, right_by_row, np.bincount(cells.columns[right], minlength=cells.q))
+
+    def predicted(self) -> Iterator[tuple[int, int, Any]]:
+        """Yield first and last + 1 of blocks of instances, with the known cells that are predicted there: a CSR array of ones (int32).
+
+        Raises:
+            ParameterError: Neither ``labels`` nor ``threshold`` was given.
+        """
+        self._check_sets()
+        if not hasattr(self._labels, "tocsr"):
+            for lower, upper, chosen in self._chosen():
+                yield lower, upper, sparse.csr_array(chosen, dtype=np.int32)
+            return
+        whole = self.cells.matrix(*self._chosen_cells())
+        for lower, upper in blocks(self.cells.n, self.cells.q):
+            yield lower, upper, whole[lower:upper]
 
     def remember(self, key: Any, compute: Callable[[], T]) -> T:
         """Return what was computed under this key before, or compute it now; for counts that several metrics share."""
@@ -195,31 +255,48 @@ class Outcome:
             inside = (row >= low) & (row < low + values.shape[0]) & (column >= left) & (column < left + values.shape[1])
             values[row[inside] - low, column[inside] - left] = np.inf
 
-    def _count_dense(self) -> tuple[Array, Array, Array]:
+    def _check_sets(self) -> None:
+        if not self.has_sets:
+            raise ParameterError(
+                "this metric compares label sets; pass labels (n, q), or scores with threshold= (labels are where score > threshold)"
+            )
+
+    def _chosen(self) -> Iterator[tuple[int, int, Array]]:
+        """Yield blocks of instances with what is predicted there as booleans, unknown cells as False; for labels that are not sparse."""
         cells = self.cells
         given = None if self._labels is None else dense(self._labels, "labels")
-        by_row, by_column = np.empty(cells.n, dtype=np.int64), np.zeros(cells.q, dtype=np.int64)
-        right = np.empty(len(cells.rows), dtype=bool)
-        starts = np.searchsorted(cells.rows, np.arange(cells.n + 1))
         for lower, upper in blocks(cells.n, cells.q):
             chosen = self.scores[lower:upper] > self._exact_threshold() if given is None else _as_bool(given[lower:upper])
             inside = (cells.unknown_rows >= lower) & (cells.unknown_rows < upper)
             if inside.any():
                 chosen = chosen.copy()
                 chosen[cells.unknown_rows[inside] - lower, cells.unknown_columns[inside]] = False
+            yield lower, upper, chosen
+
+    def _count_dense(self) -> tuple[Array, Array, Array]:
+        cells = self.cells
+        by_row, by_column = np.empty(cells.n, dtype=np.int64), np.zeros(cells.q, dtype=np.int64)
+        right = np.empty(len(cells.rows), dtype=bool)
+        starts = np.searchsorted(cells.rows, np.arange(cells.n + 1))
+        for lower, upper, chosen in self._chosen():
             by_row[lower:upper] = np.count_nonzero(chosen, axis=1)
             by_column += np.count_nonzero(chosen, axis=0)
             own = slice(starts[lower], starts[upper])
             right[own] = chosen[cells.rows[own] - lower, cells.columns[own]]
         return by_row, by_column, right
 
-    def _count_sparse(self) -> tuple[Array, Array, Array]:
+    def _chosen_cells(self) -> tuple[Array, Array]:
+        """Return (rows, columns) of the predicted cells that are known; for sparse labels."""
         cells, labels = self.cells, Cells.from_labels(self._labels, "labels")
         chosen = labels.rows * cells.q + labels.columns
         if len(cells.unknown_rows):
             chosen = np.setdiff1d(chosen, cells.unknown_rows * cells.q + cells.unknown_columns)
         rows, columns = np.divmod(chosen, cells.q)
-        right = np.isin(cells.rows * cells.q + cells.columns, chosen, assume_unique=True)
+        return rows, columns
+
+    def _count_sparse(self) -> tuple[Array, Array, Array]:
+        cells, (rows, columns) = self.cells, self._chosen_cells()
+        right = np.isin(cells.rows * cells.q + cells.columns, rows * cells.q + columns, assume_unique=True)
         return np.bincount(rows, minlength=cells.n), np.bincount(columns, minlength=cells.q), right
 
     def _exact_threshold(self) -> Array:

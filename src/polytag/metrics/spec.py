@@ -16,6 +16,10 @@ P = ParamSpec("P")
 Undefined: TypeAlias = Literal["skip", "zero", "one", "nan"]
 Needs: TypeAlias = Literal["scores", "labels", "probabilities"]
 Direction: TypeAlias = Literal["min", "max"]
+_NUMBERED = (
+    (r"(precision|recall|ndcg|psp)_at_([1-9]\d*)", "{}_at_k", "k"),
+    (r"(accuracy|micro_f1|macro_f1)_level_([1-9]\d*)", "level_{}", "level"),
+)
 _FILL = {"zero": 0.0, "one": 1.0, "nan": np.nan}
 
 
@@ -41,7 +45,7 @@ class Metric(Generic[P]):
         needs: ``"scores"``, ``"labels"`` (label sets) or ``"probabilities"``.
         range: Smallest and largest possible value.
         direction: ``"max"`` if more is better, ``"min"`` if less is.
-        options: Names of the parameters that may still be given.
+        options: Names of the parameters that may still be given; one with ``hierarchy`` among them needs a hierarchy.
 
     Example:
         >>> from polytag import metrics
@@ -63,6 +67,11 @@ class Metric(Generic[P]):
     def __reduce__(self) -> tuple[Callable[[str], "Metric[...]"], tuple[str]]:
         """Pickle by name."""
         return find, (self.name,)
+
+    @property
+    def needs_hierarchy(self) -> bool:
+        """Whether it must be told which label implies which, as ``hierarchy``."""
+        return "hierarchy" in self.options
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> float:
         """Return the value."""
@@ -127,17 +136,19 @@ def variant(name: str, general: Metric[...], doc: str, **fixed: Any) -> Metric[.
 
 
 def find(name: str) -> Metric[...]:
-    """Return a metric by name; ``precision_at_7`` and its kin exist for every k.
+    """Return a metric by name; ``precision_at_7`` and its kin exist for every k, ``micro_f1_level_2`` and its kin for every level.
 
     Raises:
         UnknownNameError: There is no such metric.
     """
-    at = re.fullmatch(r"(precision|recall|ndcg|psp)_at_([1-9]\d*)", name)
-    if at is None:
-        found: Metric[...] = registry.get("metric", name)
-        return found
-    general: Metric[...] = registry.get("metric", f"{at[1]}_at_k")
-    return Metric(functools.partial(general._function, k=int(at[2])), name, general.needs, general.range, general.direction)
+    for pattern, whole, parameter in _NUMBERED:
+        at = re.fullmatch(pattern, name)
+        if at is not None:
+            general: Metric[...] = registry.get("metric", whole.format(at[1]))
+            fixed: dict[str, Any] = {parameter: int(at[2])}
+            return Metric(functools.partial(general._function, **fixed), name, general.needs, general.range, general.direction)
+    found: Metric[...] = registry.get("metric", name)
+    return found
 
 
 def direction(name: str) -> str:
