@@ -19,7 +19,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from polytag import metrics, registry
-from polytag.classical import BR, CC, CLR, ECC, LP, MLkNN, RAkEL
+from polytag.classical import BR, CC, CLR, ECC, LCL, LCN, LCPN, LP, MLkNN, RAkEL
 from polytag.errors import DataError, ParameterError
 
 METHODS = {
@@ -27,6 +27,9 @@ METHODS = {
     "cc": CC(order="random", random_state=0),
     "ecc": ECC(n_chains=2, random_state=0),
     "clr": CLR(),
+    "lcl": LCL(several="powerset"),
+    "lcn": LCN(policy="less_inclusive"),
+    "lcpn": LCPN(several="powerset"),
     "lp": LP(),
     "mlknn": MLkNN(k=3),
     "rakel": RAkEL(random_state=0),

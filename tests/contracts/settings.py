@@ -17,6 +17,8 @@ SETTINGS: dict[str, Setting] = {
     "c2ae": Setting({"hidden": 128}, Pace(lr=3e-3, steps=200, capacity=0.8, calibrated=False)),
     "chmcnn": Setting({"hidden": 64, "dropout": 0.0}, Pace(lr=3e-3)),
     "hcal": Setting({"loss": "bce", "aggregate": "none", "encoder_params": {"dropout": 0.0}}),
+    "hmcn": Setting({"width": 64, "dropout": 0.0}),
+    "local": Setting({"hidden": 64, "dropout": 0.0}),
     "hotvae": Setting({"width": 32, "latents": 2, "rounds": 1}, Pace(lr=3e-3)),
     "mpvae": Setting({"samples": 20, "nll_weight": 1.0, "rank_weight": 1.0}, Pace(lr=3e-3)),
     "paca": Setting({"latent": 4}, Pace(lr=3e-3)),

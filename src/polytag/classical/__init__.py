@@ -5,6 +5,9 @@ from polytag.classical.br import BR
 from polytag.classical.cc import CC
 from polytag.classical.clr import CLR
 from polytag.classical.ecc import ECC
+from polytag.classical.lcl import LCL
+from polytag.classical.lcn import LCN
+from polytag.classical.lcpn import LCPN
 from polytag.classical.lp import LP
 from polytag.classical.mlknn import MLkNN
 from polytag.classical.mlros import MLROS
@@ -18,6 +21,9 @@ __all__ = [
     "CC",
     "CLR",
     "ECC",
+    "LCL",
+    "LCN",
+    "LCPN",
     "LP",
     "MLROS",
     "MLSMOTE",

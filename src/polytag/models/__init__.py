@@ -10,11 +10,13 @@ from polytag.models.ctran import CTran
 from polytag.models.dela import DELA
 from polytag.models.enhanced import Enhanced
 from polytag.models.hcal import HCAL
+from polytag.models.hmcn import HMCN
 from polytag.models.hotvae import HOTVAE
 from polytag.models.hybrid import HybridCNNAttention
 from polytag.models.image_encoder import ImageEncoder
 from polytag.models.lamp import LaMP
 from polytag.models.linear import Linear
+from polytag.models.local import Local
 from polytag.models.ml_decoder import MLDecoder
 from polytag.models.mlp import MLP
 from polytag.models.mpvae import MPVAE
@@ -35,6 +37,7 @@ __all__ = [
     "CNN",
     "DELA",
     "HCAL",
+    "HMCN",
     "HOTVAE",
     "MLP",
     "MPVAE",
@@ -48,6 +51,7 @@ __all__ = [
     "ImageEncoder",
     "LaMP",
     "Linear",
+    "Local",
     "MLDecoder",
     "MultiLabelModel",
     "Objective",
