@@ -1,9 +1,12 @@
 """C-HMCNN at work: other networks inside, selected batches, labels that do not fit, memory."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from polytag.data.dataset import Dataset
@@ -14,6 +17,7 @@ from polytag.losses import BCE
 from polytag.models import CHMCNN, TextEncoder
 from polytag.models.chmcnn import through
 from polytag.registry import get
+from polytag.selectors import Random
 from polytag.testing.models import Subject, batch_of, in_pairs, logits_of, toy, train
 from polytag.training import Trainer
 
@@ -96,6 +100,23 @@ def test_trains_with_selected_batches_and_predicts_coherently(selector: str) -> 
     predicted = (logits_of(model, batch_of(table).x) > 0).numpy().astype(np.uint8)
     assert predicted.any()
     assert not table.hierarchy.violations(predicted).any()
+
+
+def test_default_training_is_that_of_plain_adam_and_resumes(tmp_path: Path) -> None:
+    table = Subject(CHMCNN).toy()
+    rules = CHMCNN.training_defaults()
+    assert (rules.pop("batch_size"), rules["lr"], rules["weight_decay"], rules["optimizer_params"]) == (4, 1e-4, 1e-5, {"fused": True})
+
+    def weights(*stages: int, **changes: Any) -> Tensor:
+        for epochs in stages:
+            model = CHMCNN.from_data(table, hidden=16)
+            trainer = Trainer(**{**rules, "epochs": epochs, **changes})
+            trainer.fit(model, table, Random(table.labels, 4, seed=0), resume=tmp_path / "run" if len(stages) > 1 else None)
+        return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+    straight = weights(4)
+    torch.testing.assert_close(straight, weights(4, optimizer_params={}), rtol=0, atol=1e-6)
+    assert torch.equal(straight, weights(2, 4))
 
 
 def test_step_on_many_labels_takes_less_than_a_gigabyte() -> None:

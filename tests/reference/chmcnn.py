@@ -27,19 +27,24 @@ def dense_mcloss(h: Tensor, y: Tensor, R: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class TextbookCHMCNN:
-    """The formulas of the paper on the network of a ``CHMCNN``."""
+    """The formulas of the paper on the network of a ``CHMCNN``.
 
-    def __init__(self, model: CHMCNN) -> None:
+    Args:
+        model: Supplies network and hierarchy.
+        dtype: In which the constraint is computed; the authors' code has ``torch.float64`` behind a network in single precision.
+    """
+
+    def __init__(self, model: CHMCNN, dtype: torch.dtype | None = None) -> None:
         edges = torch.stack([model.constraint.child, model.constraint.parent], dim=1).cpu().numpy()
         hierarchy = Hierarchy(tuple(map(str, range(model.constraint.q))), edges)
-        self.model, self.R = model, relation(hierarchy, next(model.parameters()))
+        self.model, self.R = model, relation(hierarchy, next(model.parameters())).to(dtype)
 
     def objective(self, batch: Batch) -> Objective:
         """Return the mean of MCLoss over rows and labels, and the coherent logits."""
-        h = self.model.network(batch.x).sigmoid()
-        terms, _ = dense_mcloss(h, batch.y, self.R)
+        h = self.model.network(batch.x).sigmoid().to(self.R)
+        terms, _ = dense_mcloss(h, batch.y.to(h), self.R)
         return Objective(terms.mean(), dense_maximum(h, self.R).logit())
 
     def predict(self, x: Tensor) -> Tensor:
         """Return the coherent logits."""
-        return dense_maximum(self.model.network(x).sigmoid(), self.R).logit()
+        return dense_maximum(self.model.network(x).sigmoid().to(self.R), self.R).logit()
