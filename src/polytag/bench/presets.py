@@ -41,6 +41,7 @@ TRAINING_PRESETS: Mapping[str, Mapping[str, Any]] = {
         "lr": 1e-4,
         "weight_decay": 1e-5,
         "optimizer": "adam",
+        "optimizer_params": {"fused": True},
         "monitor": "micro_ap",
         "keep": "last",
         "measure_train_loss": False,
