@@ -12,7 +12,9 @@ from polytag import Dataset, Table, Trainer
 from polytag.data import mapped
 from polytag.data.labels import LabelIndex
 from polytag.data.mapped import open_mapped, write_mapped
+from polytag.data.parted import open_folder, open_parts, seal
 from polytag.errors import DataError
+from polytag.hierarchy import Hierarchy
 from polytag.models import Linear
 from polytag.selectors import Hard
 from polytag.training import predict, score
@@ -150,6 +152,24 @@ def test_bad_blocks_are_refused_and_leave_nothing(tmp_path, message):
     with pytest.raises(DataError, match=message):
         write_mapped(tmp_path / "set", bad_blocks()[message])
     assert not list(tmp_path.iterdir())
+
+
+def test_the_hierarchy_comes_along(tmp_path):
+    X, Y = toy()
+    Y[:, 1] = 1
+    tree = Hierarchy.from_edges([("y", "x"), ("y", "z")], "xyz")
+    for names in ({}, {"label_names": "xyz"}):
+        folder = tmp_path / f"set{len(names)}"
+        assert write_mapped(folder, cut(X, Y), hierarchy=tree, **names).hierarchy == tree
+        assert open_mapped(folder).label_names == ("x", "y", "z")
+    assert open_mapped(tmp_path / "set0").take([1, 2]).hierarchy == tree
+    seal(tmp_path, {"parts": {"set0": len(X), "set1": len(X)}})
+    assert all(part.hierarchy == tree for part in open_parts(tmp_path).values())
+    assert open_folder(tmp_path).hierarchy == open_folder(tmp_path, "set1").hierarchy == tree
+    assert write_mapped(tmp_path / "flat", cut(X, Y)).hierarchy is None
+    with pytest.raises(DataError, match="exactly the labels of the data"):
+        write_mapped(tmp_path / "other", cut(X, Y), label_names="abc", hierarchy=tree)
+    assert not (tmp_path / "other").exists()
 
 
 def test_an_interrupted_or_misnamed_set_leaves_nothing(tmp_path):
