@@ -76,7 +76,8 @@ class HCAL(MultiLabelModel):
     Cost: a step that of the encoder, O(b q width) for features and logits, and O(c^2 width) for each level of c classes above the finest
         (see ``class_units``). Prediction O(b q width) besides the encoder.
 
-    Reference: Jiang, Liu, Liu and Yu, "Hierarchical multi-label classification with adaptive loss weighting" (HCAL), CIKM 2025.
+    Reference: Jiang, Liu, Liu and Yu, "Hierarchy-consistent learning and adaptive loss balancing for hierarchical multi-label
+        classification", CIKM 2025.
 
     Differs: the published code is for one class a level; several, none, trees of uneven depth and graphs are our extension. A level of one
         class is asked yes or no, as with ``"bce"``. The abstract speaks of rates of convergence, the code weighs by the current losses; so
@@ -244,7 +245,9 @@ class HCAL(MultiLabelModel):
             if self.per_level[k] == "at_most_one":  # no other class than the best one is ever picked
                 shown = shown.where(_best(shown), shown.min() - 1)
             if self.per_level[k] != "one" and bool((truth == 1).any()):
-                self.cuts[k] = float(GlobalF1(grid=None).fit(shown.double().numpy(), truth.numpy()).values[0])
+                cut = GlobalF1(grid=None).fit(shown.double().numpy(), truth.numpy()).values[0]
+                narrow = np.float32(cut)  # never rounded up: the score next to the cut stays above it
+                self.cuts[k] = float(narrow if narrow <= cut else np.nextafter(narrow, np.float32(-np.inf)))
 
     @torch.no_grad()
     def decide(self, x: Float[Tensor, "b ..."], *, decode: Decode | None = None) -> Float[Tensor, "b q"]:

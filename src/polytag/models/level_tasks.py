@@ -98,7 +98,7 @@ def softmax_log_odds(scores: Float[Tensor, "b classes"]) -> Float[Tensor, "b cla
     """Return ``log(p / (1 - p))`` of a softmax over at least two classes, exact also where a probability is close to 1.
 
     Example:
-        >>> softmax_log_odds(torch.tensor([[1.0, 0.0]])).tolist()
+        >>> softmax_log_odds(torch.tensor([[1.0, 0.0]])).round(decimals=4).tolist()
         [[1.0, -1.0]]
     """
     top = torch.zeros_like(scores, dtype=torch.bool).scatter(1, scores.argmax(dim=1, keepdim=True), True)
