@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,15 @@ from polytag.bench import Store, stats
 from polytag.bench.grid import Grid
 from polytag.bench.reproduce import Arm, Case, Leg, Reproduced, arm, leg
 from polytag.bench.reproduce_report import Frame, reproduction_grids, write_reproduction
-from polytag.bench.reproduce_tables import friedman_grid, metric_grid, order_grid, pairs_grid, reproduction_csv, side_by_side
+from polytag.bench.reproduce_tables import (
+    closeness_grid,
+    friedman_grid,
+    metric_grid,
+    order_grid,
+    pairs_grid,
+    reproduction_csv,
+    side_by_side,
+)
 from polytag.errors import ParameterError
 
 from .conftest import made_record
@@ -121,6 +130,61 @@ def test_the_difference_says_which_is_better(tmp_path: Path) -> None:
         ("B", "FL"): ("-0.0500", "here"),
     }
     assert "Better here in 1, in the paper in 1, equal in four digits in 3 of 5." in grid.caption
+
+
+def test_values_are_shown_with_the_digits_of_the_paper(tmp_path: Path) -> None:
+    result = replace(made(tmp_path, {**ALL, ("FLEM", "A"): 0.1004}), digits=3)
+    grid = side_by_side(result)
+    assert grid is not None
+    found = {(row[0], row[1]): (row[3], row[4], row[6]) for row in grid.rows}
+    assert found["A", "FLEM"] == ("0.100", "0.1004 ± 0.0141", "equal")
+    assert "equal in three digits in 3 of 5." in grid.caption
+    assert cells(metric_grid(result, "hamming_loss"))["FLEM"][0] == "0.1004 (0.100)"
+
+
+def test_extra_metrics_stand_beside_and_are_not_tested(tmp_path: Path) -> None:
+    result = replace(made(tmp_path, ALL), extra=("macro_auc",))
+    assert (result.metrics, result.tested) == (["hamming_loss", "macro_auc"], ["hamming_loss"])
+    grid = side_by_side(result)
+    assert grid is not None
+    assert grid.header[-2:] == ["better", "macro_auc ↑"]
+    assert grid.rows[1][-1] == "0.7500"
+    assert order_grid(result).header == ["data set", "hamming_loss ↓"]  # type: ignore[union-attr]
+    assert [row[0] for row in friedman_grid(result).rows] == ["hamming_loss ↓"]  # type: ignore[union-attr]
+    assert pairs_grid(result, "", [["FLEM", "BCE"]]).header == ["method", "against", "hamming_loss ↓"]  # type: ignore[union-attr]
+    assert [grid.title for grid in reproduction_grids(result, Frame("A paper"))][:2] == ["hamming_loss ↓", "macro_auc ↑"]
+    assert "macro_auc" in reproduction_csv(result)
+
+
+def test_how_many_sets_come_near_the_published_value(tmp_path: Path) -> None:
+    result = made(tmp_path, {**ALL, ("BCE", "B"): 0.304, ("FL", "B"): 0.246})
+    assert closeness_grid(result) is None  # no tolerance is named
+    found = cells(closeness_grid(replace(result, tolerance=0.005)))
+    assert found == {
+        "BCE": ["hamming_loss ↓", "2 of 2", "+0.0020", "0.0020", "0.0040"],
+        "FL": ["hamming_loss ↓", "1 of 2", "+0.0230", "0.0270", "0.0500"],
+        "FLEM": ["hamming_loss ↓", "0 of 1", "+0.1000", "0.1000", "0.1000"],
+    }
+    assert closeness_grid(replace(result, tolerance=0.005, printed=lambda *_: None)) is None
+
+
+def test_a_data_set_whose_methods_run_in_several_legs_counts_once(tmp_path: Path) -> None:
+    cases = [Case("A", "yeast", "yeast"), Case("B", "scene", "scene")]
+    shown = ["hamming_loss"]
+    legs = [
+        leg("A", "", ARMS[:2], cases[:1], shown, RULES, {"batch_size": 4}),
+        leg("B", "", ARMS[:2], cases[1:], shown, RULES, {"batch_size": 8}),
+        leg("main-own", "", ARMS[2:], cases, shown, RULES, group="main"),
+    ]
+    result = Reproduced(legs, printed, rank)
+    for part in legs:
+        store = Store(tmp_path / part.name)
+        fill(part, store, ALL)
+        result.add(part, store, {case.data: case.data for case in part.cases})
+    assert [case.name for case in result.cases] == ["A", "B"]
+    assert result.arms == result.ranked == ["BCE", "FL", "FLEM"]
+    assert cells(metric_grid(result, "hamming_loss"))["FLEM"] == ["0.2000 (0.1000)", "0.2500", "1.50", "1"]
+    assert [part.group for part in legs] == ["", "", "main"]
 
 
 def test_kendalls_tau_of_the_printed_order(tmp_path: Path) -> None:

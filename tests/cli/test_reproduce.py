@@ -1,5 +1,6 @@
 """``polytag reproduce``: what it runs, what it says is missing, and what it leaves."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,117 @@ def test_flem_in_a_minute(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "| FLEM-D | alpha " in report
     assert "epochs | **1**" in (tmp_path / "out" / "short" / "report.md").read_text(encoding="utf-8")
+
+
+OWN_SETTINGS = """
+key = "own"
+title = "Settings of each set"
+authors = "Somebody"
+venue = "Nowhere"
+year = 2026
+url = "https://example.org"
+protocol = "clean"
+notes = []
+metrics = {{ hamming_loss = "HL" }}
+extra_metrics = ["macro_auc"]
+digits = 2
+tolerance = 1.0
+
+[protocols.slow]
+epochs = 2
+batch_size = 16
+
+[[methods]]
+name = "MLP"
+model = "mlp(hidden=[{{hidden}}])"
+
+[[methods]]
+name = "BCE"
+model = "linear"
+protocol = "slow"
+
+[[sets]]
+name = "A"
+data = "{a}"
+protocol = {{ epochs = 1, batch_size = 8 }}
+params = {{ hidden = 4 }}
+
+[[sets]]
+name = "B"
+data = "{b}"
+protocol = {{ epochs = 1 }}
+params = {{ hidden = 8 }}
+
+[groups.main]
+protocol = {{ folds = 2 }}
+
+[trial]
+data = "{a}"
+methods = ["MLP"]
+protocol = {{ folds = 2, epochs = 1 }}
+params = {{ hidden = 2 }}
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    (tmp_path / "own.toml").write_text(OWN_SETTINGS.format(a=write(tmp_path, "a", 0), b=write(tmp_path, "b", 1)), encoding="utf-8")
+    (tmp_path / "own.csv").write_text("method,dataset,metric,value\nMLP,A,HL,0.20\nBCE,A,HL,0.30\n", encoding="utf-8")
+    return str(tmp_path / "own.toml")
+
+
+def test_sets_and_methods_with_settings_of_their_own(own: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["reproduce", own, "--out", str(out)]) == 0
+    text = capsys.readouterr().out
+    for expected in ("A: 1 data sets, 1 methods, 2 cells", "B: 1 data sets", "main-slow: 2 data sets, 1 methods, 4 cells", "within 1"):
+        assert expected in text
+    by_folder = {}
+    for folder in ("A", "B", "main-slow"):
+        record = json.loads(next((out / folder / "records").iterdir()).read_text(encoding="utf-8"))
+        by_folder[folder] = (record["method"]["model_params"], record["protocol"]["epochs"], record["protocol"]["batch_size"])
+    assert by_folder == {"A": ({"hidden": [4]}, 1, 8), "B": ({"hidden": [8]}, 1, 128), "main-slow": ({}, 2, 16)}
+    report = (out / "report.md").read_text(encoding="utf-8")
+    for expected in ("(0.20)", "macro_auc ↑", "[A](A/report.md): A (epochs 1, batch_size 8, hidden 4)", "1 of 1", "equal in two digits"):
+        assert expected in report
+    assert "| MLP | " in report.split("hamming_loss ↓**")[1].split("Rank:")[0]
+    assert main(["reproduce", own, "--methods", "bce", "--out", str(out)]) == 0
+    assert "4 cells kept" in capsys.readouterr().out  # a choice of methods runs in the same folders
+    assert main(["reproduce", own, "--short", "--out", str(tmp_path / "short")]) == 0
+    assert "short: 1 data sets, 1 methods, 2 cells" in capsys.readouterr().out
+
+
+def test_the_list_shows_settings(own: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", own, "--list"]) == 0
+    text = capsys.readouterr().out
+    for expected in ("epochs 1, batch_size 8, hidden 4", "protocol slow: epochs 2, batch_size 16", "linear, random, protocol slow"):
+        assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("params = { hidden = 8 }", "", "B: expected a value for hidden, which MLP takes"),
+        ('protocol = "slow"', 'protocol = "slov"', "did you mean 'slow'"),
+        ("params = { hidden = 8 }", 'params = { hidden = 8 }\ngroup = "mian"', "did you mean 'main'"),
+        ("protocol = { folds = 2 }", 'protocol = { folds = 2 }\nwithout = { "MLB" = "why" }', "did you mean 'MLP'"),
+    ],
+)
+def test_slips_in_settings_are_said(own: str, old: str, new: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path(own).read_text(encoding="utf-8")
+    assert old in text
+    Path(own).write_text(text.replace(old, new), encoding="utf-8")
+    assert main(["reproduce", own, "--list"]) == 1
+    assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["chmcnn-2020", "hcal-2025"])
+def test_hierarchies_in_a_minute(key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", key, "--short", "--set", "epochs=1", "--out", str(tmp_path)]) == 0
+    report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    for expected in ("hvr ↓", "h_f1 ↑", "closure=up"):
+        assert expected in report
+    assert "not finished" not in capsys.readouterr().out
 
 
 @pytest.mark.data
