@@ -74,15 +74,31 @@ def reachable(above: Any) -> Any:
         found = further
 
 
-def contracted(above: Any, kept: Array) -> Array:
-    """Return the edges (child, parent), shape (m, 2), among the kept nodes: a path through nodes that are not kept becomes an edge."""
-    dropped = np.setdiff1d(np.arange(above.shape[0]), kept)
-    direct = above[kept][:, kept]
-    if len(dropped):
-        inside = reachable(above[dropped][:, dropped]).astype(np.int32) + sparse.eye_array(len(dropped), dtype=np.int32, format="csr")
-        direct = direct + above[kept][:, dropped] @ inside @ above[dropped][:, kept]
-    found = sparse.coo_array(direct)
-    return np.stack([found.row, found.col], axis=1)
+def contracted(above: Any, kept: Array, level: Array) -> Array:
+    """Return the edges (child, parent), shape (m, 2), among the kept nodes: a path through nodes that are not kept becomes an edge.
+
+    Args:
+        above: CSR array (q, q): row = child, columns = its parents.
+        kept: Numbers of the nodes to keep, in their new order.
+        level: Longest path from the top to each node.
+
+    Cost: O(q + edges) and the number of (dropped node, nearest kept ancestor) pairs.
+    """
+    number = np.full(above.shape[0], -1, dtype=np.int64)
+    number[kept] = np.arange(len(kept))
+    dropped = np.flatnonzero(number < 0)
+    nearest: dict[int, set[int]] = {}
+
+    def over(node: int) -> set[int]:
+        found: set[int] = set()
+        for parent in above.indices[above.indptr[node] : above.indptr[node + 1]].tolist():
+            found |= nearest[parent] if parent in nearest else {int(number[parent])}
+        return found
+
+    for node in dropped[np.argsort(level[dropped], kind="stable")].tolist():
+        nearest[node] = over(node)
+    edges = [(k, parent) for k, node in enumerate(np.asarray(kept).tolist()) for parent in sorted(over(node))]
+    return np.array(edges, dtype=np.int64).reshape(-1, 2)
 
 
 def _gather(values: Array, starts: Array, stops: Array) -> Array:

@@ -1,10 +1,10 @@
 """A tree or a directed acyclic graph over labels, as one immutable value."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -13,15 +13,17 @@ from scipy import sparse
 from polytag.errors import DataError
 from polytag.hierarchy import labels
 from polytag.hierarchy.constraint import Constraint, How
+from polytag.hierarchy.forms import Forms
 from polytag.hierarchy.graph import adjacency, contracted, find_cycle, longest_paths, reachable
 from polytag.types import Array, ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
-class Hierarchy:
+class Hierarchy(Forms):
     """Which label implies which: whoever has a label has all its ancestors.
 
-    Build one with ``from_edges``, ``from_parents`` or ``from_paths``; a label may have several parents, or none, and parts need not be
+    Build one with ``from_edges``, ``from_parents``, ``from_paths``, ``from_levels`` or ``from_obo``, or from a file with
+    ``read_hierarchy``; a label may have several parents, or none, and parts need not be
     connected. There is no artificial root.
 
     Args:
@@ -46,7 +48,10 @@ class Hierarchy:
 
     def __post_init__(self) -> None:
         names = tuple(str(name) for name in self.names)
-        edges = np.unique(np.asarray(self.edges, dtype=np.int64).reshape(-1, 2), axis=0)
+        pairs = np.asarray(self.edges)
+        if pairs.size and (pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu"):
+            raise DataError(f"expected edges as whole numbers (child, parent) of shape (m, 2), but got {pairs.dtype} {pairs.shape}")
+        edges = np.unique(pairs.astype(np.int64).reshape(-1, 2), axis=0)
         edges.setflags(write=False)
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "edges", edges)
@@ -57,61 +62,28 @@ class Hierarchy:
             raise DataError(f"expected a hierarchy without cycles, but got {loop} (each below the next); remove one of these edges")
 
     @classmethod
-    def from_edges(
-        cls,
-        edges: Iterable[tuple[str, str]],
-        names: Sequence[str] | None = None,
-        *,
-        direction: Literal["parent_to_child", "child_to_parent"] = "parent_to_child",
-        root: str | None = None,
-    ) -> Self:
-        """Build a hierarchy from pairs of names.
-
-        Args:
-            edges: Pairs of names.
-            names: All labels, in the order of the columns of Y; ``None`` takes those of the edges in order of appearance.
-            direction: Which of a pair comes first.
-            root: Name of an artificial root, which belongs to every row: it and its edges are left out.
-
-        Raises:
-            DataError: An edge names a label that is not among ``names``, or as for the class.
-
-        Example:
-            >>> Hierarchy.from_edges([("cat", "animal")], direction="child_to_parent").tops
-            ('animal',)
-        """
-        if direction not in ("parent_to_child", "child_to_parent"):
-            raise DataError(f"expected direction 'parent_to_child' or 'child_to_parent', but got {direction!r}")
-        pairs = [(str(a), str(b)) for a, b in edges]
-        given = [name for pair in pairs for name in pair] if names is None else [str(name) for name in names]
-        kept = list(dict.fromkeys(given)) if names is None else given
-        kept = [name for name in kept if name != root]
-        number = {name: k for k, name in enumerate(kept)}
-        pairs = [pair for pair in pairs if root is None or root not in pair]
-        unknown = next((name for pair in pairs for name in pair if name not in number), None)
-        if unknown is not None:
-            raise DataError(
-                f"expected edges between the given labels, but {unknown!r} is none of them; add it to the labels, or drop its edges"
-            )
-        numbers = [(number[a], number[b]) if direction == "child_to_parent" else (number[b], number[a]) for a, b in pairs]
-        return cls(tuple(kept), np.array(numbers, dtype=np.int64).reshape(-1, 2))
-
-    @classmethod
     def of(cls, value: Any, names: Sequence[str] | None = None) -> Self:
-        """Return a hierarchy from whatever describes one: a hierarchy, what ``to_dict`` returned, or (parent, child) pairs of names.
+        """Return a hierarchy from whatever describes one.
 
         Args:
-            value: What describes it.
+            value: A hierarchy, what ``to_dict`` returned, a mapping from labels to parents, a list of paths with ``/``, or (parent, child)
+                pairs of names.
             names: The labels in the order of the columns of Y; the hierarchy is brought into this order.
 
         Raises:
             DataError: ``names`` has labels that the hierarchy lacks, or lacks labels that it has.
         """
+        if isinstance(value, str):
+            raise DataError(f"expected a hierarchy, but got the text {value!r}; read a file with read_hierarchy")
         if isinstance(value, Mapping):
-            value = cls(tuple(value["names"]), np.asarray(value["edges"], dtype=np.int64))
-        if not isinstance(value, Hierarchy):
-            return cls.from_edges(value, names)
-        return value if names is None or tuple(names) == value.names else value.ordered(names)  # type: ignore[return-value]
+            dumped = set(value) == {"names", "edges"}
+            value = cls(tuple(value["names"]), np.asarray(value["edges"], dtype=np.int64)) if dumped else cls.from_parents(value)
+        elif not isinstance(value, Hierarchy):
+            entries = list(value)
+            if not entries or not all(isinstance(entry, str) for entry in entries):
+                return cls.from_edges(entries, names)
+            value = cls.from_paths(entries)
+        return value if names is None or tuple(names) == value.names else value.ordered(names)  # type: ignore[no-any-return]
 
     @property
     def q(self) -> int:
@@ -182,6 +154,10 @@ class Hierarchy:
             scores: Logits or probabilities (n, q); ``product`` wants probabilities.
             how: ``"up"``, ``"down"`` or ``"product"``.
 
+        Raises:
+            DataError: The scores have not one column for each label.
+            ParameterError: There is no such way.
+
         Cost: O(n m) time, O(n q) memory.
 
         Example:
@@ -195,7 +171,9 @@ class Hierarchy:
         return np.asarray(self.constraint(torch.from_numpy(np.ascontiguousarray(floats)), how).numpy())
 
     def close(self, Y: ArrayLike) -> Any:
-        """Return the labels with all ancestors of each positive added; unknown cells (NaN) below or above no positive stay unknown.
+        """Return the labels with all ancestors of each positive added.
+
+        An unknown cell (NaN) above a positive becomes positive; any other stays unknown, and none becomes negative.
 
         Args:
             Y: Labels (n, q), dense or sparse; 0, 1 or NaN.
@@ -203,9 +181,13 @@ class Hierarchy:
         Returns:
             In the form and type that Y had.
 
-        Cost: O(positives after closing) for each level.
+        Cost: O(positives after closing times their parents), and a few array operations for each level.
+
+        Example:
+            >>> Hierarchy.from_edges([("a", "b"), ("b", "c")]).close([[np.nan, 1, np.nan]])
+            array([[ 1.,  1., nan]])
         """
-        return labels.close(self._fits(Y), self.parents, self.depth)
+        return self._kept(Y, labels.close(self._fits(Y), self.parents, self.depth))
 
     def leaves(self, Y: ArrayLike) -> Any:
         """Return the most specific labels only: those without a descendant among the positives of the row.
@@ -215,8 +197,15 @@ class Hierarchy:
 
         Returns:
             In the form and type that Y had.
+
+        Cost: as for ``close``.
+
+        Example:
+            >>> Hierarchy.from_edges([("a", "b")]).leaves([[1, 1], [1, 0]])
+            array([[0, 1],
+                   [1, 0]])
         """
-        return labels.leaves(self._fits(Y), self.parents, self.depth)
+        return self._kept(Y, labels.leaves(self._fits(Y), self.parents, self.depth))
 
     def violations(self, Y: ArrayLike) -> Array:
         """Return for each row how many (child, parent) edges have the child without the parent, shape (n,), int64.
@@ -233,9 +222,15 @@ class Hierarchy:
 
         Args:
             columns: Numbers or a mask of labels.
+
+        Cost: O(q + m), and for each label left out as many steps as it has nearest kept ancestors.
+
+        Example:
+            >>> Hierarchy.from_edges([("a", "b"), ("b", "c")]).take([2, 0]).to_edges()
+            [('a', 'c')]
         """
         kept = np.arange(self.q)[np.asarray(columns)]
-        return Hierarchy(tuple(self.names[k] for k in kept), contracted(self.parents, kept))
+        return Hierarchy(tuple(self.names[k] for k in kept), contracted(self.parents, kept, self._above))
 
     def ordered(self, names: Sequence[str]) -> "Hierarchy":
         """Return the same hierarchy with its labels in the order of these names.
@@ -276,7 +271,12 @@ class Hierarchy:
         shape = Y.shape if hasattr(Y, "shape") else np.shape(Y)
         if len(shape) != 2 or shape[1] != self.q:
             raise DataError(f"expected labels of shape (n, {self.q}), one column for each label of the hierarchy, but got {tuple(shape)}")
-        return Y if sparse.issparse(Y) else np.asarray(Y)
+        return Y if sparse.issparse(Y) else Y.cpu().numpy() if isinstance(Y, torch.Tensor) else np.asarray(Y)
+
+    @staticmethod
+    def _kept(Y: Any, found: Any) -> Any:
+        """Return what was found for Y as a tensor on its device if Y is one."""
+        return torch.from_numpy(found).to(Y.device) if isinstance(Y, torch.Tensor) else found
 
 
 def _checked(names: tuple[str, ...], edges: Array) -> None:

@@ -7,6 +7,9 @@ from scipy import sparse
 
 from polytag.types import Array
 
+_CELLS = 1 << 26
+"""Cells of the bitmap that closing works with."""
+
 
 def close(Y: Any, parents: Any, depth: int) -> Any:
     """Return Y with all ancestors of each positive added, in its form and type; other cells stay as they are.
@@ -15,10 +18,14 @@ def close(Y: Any, parents: Any, depth: int) -> Any:
         Y: Labels (n, q), dense or sparse; 0, 1 or NaN.
         parents: CSR array (q, q): row = child, columns = its parents.
         depth: Number of levels.
+
+    Cost: O(positives after closing times their parents) time; 64 MB beside the result.
     """
     closed = _closed(_positive(Y), parents, depth)
     if sparse.issparse(Y):
-        return type(Y)(closed.astype(Y.dtype))
+        unknown = _unknown(Y)
+        filled = closed.astype(Y.dtype)
+        return type(Y)(filled if unknown is None else filled + (unknown - unknown.multiply(closed)).multiply(np.nan))
     return np.where(closed.toarray(), np.ones((), dtype=Y.dtype), Y)
 
 
@@ -27,9 +34,10 @@ def leaves(Y: Any, parents: Any, depth: int) -> Any:
     positive = _positive(Y)
     above = _closed(sparse.csr_array(positive @ parents), parents, depth)
     if sparse.issparse(Y):
+        unknown = _unknown(Y)
         left = sparse.csr_array(positive - positive.multiply(above)).astype(Y.dtype)
         left.eliminate_zeros()
-        return type(Y)(left)
+        return type(Y)(left if unknown is None else left + unknown.multiply(np.nan))
     return np.where(above.toarray() & (Y == 1), np.zeros((), dtype=Y.dtype), Y)
 
 
@@ -37,21 +45,58 @@ def violations(Y: Any, parents: Any) -> Array:
     """Return for each row how many edges have the child without the parent, shape (n,), int64; an unknown parent violates nothing."""
     positive = _positive(Y)
     asked = sparse.csr_array(positive @ parents)
-    held = positive if sparse.issparse(Y) else sparse.csr_array(Y != 0).astype(np.int32)
+    held = _cells(Y, lambda values: values != 0)  # NaN too
     return np.asarray(asked.sum(axis=1) - asked.multiply(held).sum(axis=1)).ravel().astype(np.int64)
 
 
 def _positive(Y: Any) -> Any:
     """Return the positive cells as a CSR array of ones."""
-    return sparse.csr_array(Y == 1 if not sparse.issparse(Y) else sparse.csr_array(Y) != 0).astype(np.int32)
+    return _cells(Y, lambda values: values == 1)
+
+
+def _unknown(Y: Any) -> Any:
+    """Return the cells of a sparse Y that are NaN as a CSR array of ones; ``None`` if there are none."""
+    found = _cells(Y, np.isnan)
+    return found if found.nnz else None
+
+
+def _cells(Y: Any, wanted: Any) -> Any:
+    """Return the cells whose value is wanted, which zero is not, as a CSR array of ones."""
+    if not sparse.issparse(Y):
+        return sparse.csr_array(wanted(Y)).astype(np.int32)
+    cells = sparse.csr_array(Y)
+    found = sparse.csr_array((wanted(cells.data).astype(np.int32), cells.indices, cells.indptr), shape=cells.shape, copy=True)
+    found.eliminate_zeros()
+    return found
 
 
 def _closed(positive: Any, parents: Any, depth: int) -> Any:
-    """Return a boolean CSR array with ancestors added, one array operation a level."""
-    found, frontier = positive.astype(bool), positive
+    """Return a boolean CSR array with ancestors added, a few array operations a level for each block of rows."""
+    n, q = positive.shape
+    rows = max(1, min(n, _CELLS // q))
+    seen = np.zeros(rows * q, dtype=bool)
+    blocks = [_closed_cells(positive[start : start + rows], parents, depth, seen) + start * q for start in range(0, n, rows)]
+    cells = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int64)
+    starts = np.searchsorted(cells, np.arange(n + 1, dtype=np.int64) * q)
+    return sparse.csr_array((np.ones(len(cells), dtype=bool), cells % q, starts), shape=(n, q))
+
+
+def _closed_cells(positive: Any, parents: Any, depth: int, seen: Array) -> Array:
+    """Return the cells (row times q plus label) of a block and their ancestors in order; ``seen`` is false before and after."""
+    n, q = positive.shape
+    fresh = np.repeat(np.arange(n, dtype=np.int64) * q, np.diff(positive.indptr)) + positive.indices
+    found = [fresh]
+    seen[fresh] = True
     for _ in range(depth - 1):
-        frontier = sparse.csr_array((frontier @ parents).astype(bool)).astype(np.int32)
-        if not frontier.nnz:
+        row, label = np.divmod(fresh, q)
+        first, sizes = parents.indptr[label], parents.indptr[label + 1] - parents.indptr[label]
+        place = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes - first, sizes)
+        above = np.repeat(row * q, sizes) + parents.indices[place]
+        fresh = np.unique(above[~seen[above]])
+        if not len(fresh):
             break
-        found = found + frontier.astype(bool)
-    return sparse.csr_array(found)
+        seen[fresh] = True
+        found.append(fresh)
+    cells = np.unique(np.concatenate(found))
+    seen[cells] = False
+    return cells
