@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from polytag.data.picture_files import PictureFiles
-from polytag.data.raw import raw_pictures, raw_set, raw_texts
+from polytag.data.raw import RawSet, raw_pictures, raw_set, raw_texts
 from polytag.data.readers.images import picture
 from polytag.errors import ParameterError, ReadError
+from polytag.hierarchy import Hierarchy
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -113,3 +114,12 @@ def test_published_parts_come_along():
     assert (raw.kind, raw.X.shape, raw.n) == ("text", (54263, 1), 54263)
     photographs = raw_set("msrc-v2", resize=40, crop=32)
     assert (photographs.X.shape, photographs.parts) == ((240, 3, 32, 32), {})
+
+
+def test_the_hierarchy_comes_along():
+    tree = Hierarchy.from_edges([("x", "y")])
+    flat = RawSet("made", np.array([["a"], ["b"]], dtype=object), np.eye(2, dtype=np.uint8), ("x", "y"))
+    raw = replace(flat, hierarchy=tree)
+    assert raw.dataset().hierarchy == raw.dataset(np.array([1])).hierarchy == tree
+    assert flat.dataset().hierarchy is None
+    assert raw.digest() != flat.digest()

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from polytag.data import stats
 from polytag.data.dataset import Dataset
+from polytag.hierarchy import Hierarchy
 
 TOY = np.array([[1, 0, 0], [1, 0, 1], [1, 1, 0], [1, 0, 0], [0, 1, 1], [1, 0, 0]])
 
@@ -108,6 +109,16 @@ def test_missing_cells_are_counted_and_unknown_labels_are_not_taken_for_absent_o
     assert math.isnan(unknown["cardinality"])
     assert math.isnan(unknown["mean_ir"])
     assert unknown["rows_without_label"] == 0
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_a_hierarchy_is_measured_too(form) -> None:
+    graph = Hierarchy.from_edges([("a", "c"), ("b", "c"), ("c", "d"), ("a", "e")], "abcde")
+    Y = form(np.array([[1, 1, 1, 1, 0], [1, 0, 0, 0, 1], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0]]))
+    measures = stats.describe(Dataset(np.eye(4), Y, label_names="abcde", hierarchy=graph))
+    wanted = {"levels": 3, "edges": 4, "tops": 2, "ends": 2, "several_parents": 1, "declared": 3 / 4, "violations": 2}
+    assert {name: measures[name] for name in wanted} == wanted
+    assert "levels" not in stats.describe(Dataset(np.eye(4), Y))
 
 
 def test_label_frequencies_are_drawn(tmp_path) -> None:
