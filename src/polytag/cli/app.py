@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from polytag import __version__
-from polytag.cli import compare, datasets, demo, features, methods, report, reproduce
+from polytag.cli import compare, datasets, demo, features, hierarchy, methods, report, reproduce
 from polytag.errors import ParameterError, PolytagError, UnknownNameError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("features")(features.features)
 app.command("report")(report.report)
 app.command("reproduce")(reproduce.reproduce)
 app.command("methods")(methods.methods)
+app.command("hierarchy")(hierarchy.hierarchy)
 app.add_typer(datasets.app, name="datasets")
 
 

@@ -51,6 +51,10 @@ def info(
                 table.add_row(field, str(getattr(entry, field)))
     for measure, value in describe(dataset).items():
         table.add_row(measure, _rounded(value))
+    if dataset.hierarchy is not None:
+        known = dataset.hierarchy
+        shape = "tree" if known.is_tree else "graph"
+        table.add_row("hierarchy", f"{shape} on {known.depth} levels, {len(known.edges):,} edges; see `polytag hierarchy {name}`")
     Console().print(table)
     if plot is not None:
         from polytag.data.plots import plot_label_frequencies

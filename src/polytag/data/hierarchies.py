@@ -1,7 +1,7 @@
 """The hierarchy of given labels, from whatever describes it: pairs, parents, a file, or names that are paths."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 
 from polytag.data.dataset import Dataset
 from polytag.errors import DataError
-from polytag.hierarchy import Hierarchy
+from polytag.hierarchy import Hierarchy, read_hierarchy
 
 _LONGEST = 3
 
@@ -31,9 +31,8 @@ def hierarchy_from(value: Any, names: Sequence[str] | None = None) -> Hierarchy:
     """Return the hierarchy that a value describes.
 
     Args:
-        value: A ``Hierarchy``; pairs of (parent, child) names; a mapping from each label to its parent, its parents or ``None``; what
-            ``Hierarchy.to_dict`` returned; the path of a file that ``read_hierarchy`` reads; or a separator such as ``"/"`` where the
-            names are paths.
+        value: What ``Hierarchy.of`` takes: a hierarchy, pairs of (parent, child) names, a mapping from labels to their parents, ...; or the
+            path of a file that ``read_hierarchy`` reads; or a separator such as ``"/"`` where the names are paths.
         names: The labels in the order of the columns of Y, which the hierarchy is brought into; ``None`` takes those of the value.
 
     Raises:
@@ -58,11 +57,7 @@ def hierarchy_from(value: Any, names: Sequence[str] | None = None) -> Hierarchy:
             )
         return found.ordered(names)
     if isinstance(value, str | Path):
-        from polytag.hierarchy import read_hierarchy
-
         return Hierarchy.of(read_hierarchy(value), names)
-    if isinstance(value, Mapping) and set(value) != {"names", "edges"}:
-        return Hierarchy.of(Hierarchy.from_parents(value), names)
     return Hierarchy.of(value, names)
 
 
@@ -85,13 +80,21 @@ def with_hierarchy(dataset: Dataset, text: str | Path) -> Dataset:
         ...     with_hierarchy(data, "/").Y.tolist()
         [[1, 1], [0, 0]]
     """
-    names = list(dataset.label_names)
-    if is_separator(text):
-        hierarchy = hierarchy_from(text, names)
-    else:
-        found = hierarchy_from(Path(text))
-        hierarchy = found.take([k for k, name in enumerate(found.names) if name in set(names)] or slice(None)).ordered(names)
+    hierarchy = hierarchy_over(dataset.label_names, text)
     return replace(dataset, Y=closed(dataset.Y, hierarchy)[0], hierarchy=hierarchy)
+
+
+def hierarchy_over(names: Sequence[str], text: str | Path) -> Hierarchy:
+    """Return the hierarchy over these labels that a separator or a file describes; labels of the file that are not among them go.
+
+    Raises:
+        DataError: A label is absent from the hierarchy, or the names are no paths.
+        ReadError: The file is malformed.
+    """
+    if is_separator(text):
+        return hierarchy_from(text, names)
+    found, wanted = hierarchy_from(Path(text)), set(names)
+    return found.take([k for k, name in enumerate(found.names) if name in wanted] or range(found.q)).ordered(list(names))
 
 
 def closed(Y: Any, hierarchy: Hierarchy) -> tuple[Any, int]:

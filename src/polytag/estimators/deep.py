@@ -23,6 +23,7 @@ from polytag.estimators.inputs import Kind, read_rows
 from polytag.losses import Loss
 from polytag.models.base import MultiLabelModel
 from polytag.selectors.base import BatchSelector
+from polytag.thresholds import Threshold
 from polytag.training import Callback, ProgressBar, Trainer, predict
 from polytag.types import Array, ArrayLike
 
@@ -184,7 +185,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         if has_own_decisions(self.model_, self.threshold):
             self.model_.fit_threshold(train)
         shown = train if valid is None else valid
-        cut = hierarchical.cut_rule(self.threshold, self.hierarchy_)
+        cut = Threshold.named(self.threshold, self.hierarchy_)
         self.threshold_ = cut.fit(_sigmoid(self._logits(shown)), shown.dataset.Y).values
         return self
 

@@ -9,7 +9,6 @@ from polytag.data.hierarchies import closed, hierarchy_from, is_separator
 from polytag.data.targets import Target, named_rows, read_target
 from polytag.errors import DataError, ParameterError
 from polytag.hierarchy import Hierarchy, label_paths
-from polytag.thresholds import Threshold
 from polytag.types import Array
 
 _WAYS = ("up", "down", "product")
@@ -94,15 +93,6 @@ def mended(labels: Array, hierarchy: Hierarchy | None, closure: str | None) -> A
 def without_orphans(labels: Array, hierarchy: Hierarchy) -> Array:
     """Return label sets (n, q), bool, without the labels that lack an ancestor: where a parent is in doubt, so is all below it."""
     return np.asarray(hierarchy.constrain(labels.astype(np.float32), "down") > 0.5)
-
-
-def cut_rule(threshold: Any, hierarchy: Hierarchy | None) -> Threshold:
-    """Return the rule that a threshold means; those by level need a hierarchy."""
-    return (
-        Threshold.named(threshold)
-        if hierarchy is None or not isinstance(threshold, dict)
-        else Threshold.named(threshold, hierarchy=hierarchy)
-    )
 
 
 def _over_columns(hierarchy: Any, target: Target, q: int) -> Hierarchy:
