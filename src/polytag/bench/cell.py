@@ -2,11 +2,11 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 
 from polytag.bench.fitting import Seeds, fit_classical
+from polytag.bench.judging import judged
 from polytag.bench.method import Method
 from polytag.bench.parts import published_parts, published_split
 from polytag.bench.presets import PUBLISHED
@@ -18,8 +18,7 @@ from polytag.data.catalogue import load_dataset
 from polytag.data.dataset import Dataset
 from polytag.data.prepare import Preparation
 from polytag.data.splits import kfold
-from polytag.metrics import evaluate
-from polytag.thresholds import Threshold
+from polytag.errors import DataError
 from polytag.training import Callback
 
 
@@ -49,13 +48,19 @@ def run_cell(
         callbacks: Watchers of the training.
 
     Raises:
-        DataError: The data do not suit the protocol: a model does not read them, they have no published parts, ...
+        DataError: The data do not suit the protocol: a model does not read them, they have no published parts, a hierarchy is needed
+            and there is none, ...
         DivergenceError: The training loss became NaN or infinite.
 
     Cost: that of the training; reading and splitting come on top.
     """
     start = time.perf_counter()
     data = load_dataset(dataset) if isinstance(dataset, str) else dataset
+    if method.hierarchical and data.hierarchy is None:
+        raise DataError(
+            f"expected labels with a hierarchy for {method.hierarchical}, but {data.name or 'the data set'} has none; give it one "
+            "(Dataset(..., hierarchy=)), or compare without (closure none)"
+        )
     preparation = Preparation(**protocol.preparation)
     tested = data if preparation.count_on == "train" else data.with_labels(preparation.kept_labels(data))
     if protocol.split.get("parts") == PUBLISHED:
@@ -71,19 +76,13 @@ def run_cell(
     else:
         fitted = fit_best(method, protocol, parts, seeds, device=device, callbacks=callbacks)
 
-    proba = fitted.proba(parts.test)
-    if fitted.labels is not None and method.threshold == 0.5:
-        decided: dict[str, Any] = {"labels": fitted.labels(parts.test)}
-    else:
-        held_out = parts.valid if parts.valid.n else parts.train
-        decided = {"threshold": Threshold.named(method.threshold).fit(fitted.proba(held_out), held_out.Y).values}
-    scores = evaluate(parts.test.Y, proba, **decided, undefined=protocol.undefined)
+    scores = judged(method, fitted, parts, undefined=protocol.undefined)
 
     name = dataset if isinstance(dataset, str) else dataset.name
     data_hash = content_hash(data)
     return Record(
         key=cell_key(data_hash, method, protocol, fold, seed),
-        dataset={"name": name, "hash": data_hash, "n": data.n, "d": data.d, "q": data.q},
+        dataset={"name": name, "hash": data_hash, "n": data.n, "d": data.d, "q": data.q, **_shape(data)},
         method=method.identity(),
         protocol=protocol.identity(),
         fold=fold,
@@ -101,6 +100,11 @@ def run_cell(
         },
         environment={**environment(device), "finished": datetime.now(UTC).isoformat(timespec="seconds")},
     )
+
+
+def _shape(data: Dataset) -> dict[str, int]:
+    """Return the size of the hierarchy; nothing where there is none."""
+    return {} if data.hierarchy is None else {"edges": len(data.hierarchy.edges), "levels": data.hierarchy.depth}
 
 
 def derived_seeds(seed: int, fold: int) -> Seeds:

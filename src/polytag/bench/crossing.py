@@ -15,18 +15,20 @@ def crossed(
     selectors: Iterable[str],
     losses: Iterable[str | None] = (None,),
     enhancers: Iterable[str | None] = (None,),
+    closures: Iterable[str | None] = (None,),
     *,
     pressure: float | None = None,
     search: Mapping[str, Sequence[Any]] | None = None,
     shared: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the arguments of ``Method`` for each combination; classical models are combined with nothing.
+    """Return the arguments of ``Method`` for each combination; classical models are combined with closures only.
 
     Args:
         models: Names, with parameters if wanted: ``"clif(hidden=256)"``.
         selectors: The same.
         losses: The same; ``None`` is the model's own.
         enhancers: The same; ``None`` and ``"none"`` are none.
+        closures: ``"up"``, ``"down"`` and ``"product"``; ``None`` and ``"none"`` are none.
         pressure: Selection pressure of those selectors that have one.
         search: Values to choose from; each method searches for those that it has.
         shared: What all methods share; ``enhance_params`` go to those with an enhancement.
@@ -44,10 +46,11 @@ def crossed(
     _check(calls, losses, guides, shared)
     of_models, of_selectors, of_guides = (shared.pop(f"{part}_params", {}) for part in ("model", "selector", "enhance"))
     found: list[dict[str, Any]] = []
-    for (model, model_params), loss, guide, (selector, selector_params) in itertools.product(
-        calls, losses, guides, [read_call(selector) for selector in selectors]
+    ways = [None if text == NO_SELECTOR else text for text in closures]
+    for (model, model_params), loss, guide, way, (selector, selector_params) in itertools.product(
+        calls, losses, guides, ways, [read_call(selector) for selector in selectors]
     ):
-        method = {"model": model, "model_params": of_models | model_params, "selector": selector, **shared}
+        method = {"model": model, "model_params": of_models | model_params, "selector": selector, **shared, **_nonempty(closure=way)}
         method["selector_params"] = _pressure(selector, pressure) | of_selectors | selector_params
         if model not in registry.names("classical"):
             method |= _part("loss", loss, {}) | _part("enhance", guide, of_guides)

@@ -121,16 +121,20 @@ def fit_classical(method: Method, parts: PreparedSplit, seeds: Seeds) -> Fitted:
         seeds: The first one seeds the model, if it has a ``random_state``.
 
     Raises:
-        DataError: The rows are no table.
+        DataError: The rows are no table, or the model needs a hierarchy over the labels and there is none.
     """
     if parts.train.kind != "table":
-        kind = parts.train.kind
-        others = [name for name in registry.names("model") if kind in registry.get("model", name).INPUTS]
-        raise DataError(f"{method.model} reads table, but got {kind}; models that read {kind} are {', '.join(others)}")
-    chosen = dict(method.model_params)
+        came = parts.train.kind
+        others = [name for name in registry.names("model") if came in registry.get("model", name).INPUTS]
+        raise DataError(f"{method.model} reads table, but got {came}; models that read {came} are {', '.join(others)}")
+    kind, chosen = registry.get("classical", method.model), dict(method.model_params)
     if "random_state" in parameters("classical", method.model):
         chosen.setdefault("random_state", seeds.weights % 2**32)
-    model = registry.get("classical", method.model)(**chosen)
+    if getattr(kind, "NEEDS_HIERARCHY", False):
+        if parts.train.hierarchy is None:
+            raise DataError(f"expected labels with a hierarchy for {method.model}, but the data set has none; give it one")
+        chosen.setdefault("hierarchy", parts.train.hierarchy)
+    model = kind(**chosen)
     start = time.perf_counter()
     model.fit(parts.train.X, parts.train.Y)
     seconds = time.perf_counter() - start

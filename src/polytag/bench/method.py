@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from polytag import registry
 from polytag.errors import ParameterError, PolytagError, UnknownNameError
+from polytag.hierarchy.constraint import How
 from polytag.thresholds import Threshold
 
 NO_SELECTOR = "none"
@@ -44,6 +45,8 @@ class Method(Specification):
         loss: Name of the loss; ``None`` is the model's own.
         threshold: Probability above which a label is predicted, or a rule fitted on the validation rows (``polytag.thresholds``). Under
             0.5 classical models decide by their own rule.
+        closure: How probabilities, and label sets that a model decides by itself, are made coherent with the hierarchy of the labels
+            after training: ``"up"``, ``"down"`` or ``"product"``, see ``Hierarchy.constrain``; ``None`` leaves them as they are.
         model_params: Further parameters of the model.
         selector_params: Further parameters of the selector.
         loss_params: Further parameters of the loss.
@@ -66,6 +69,7 @@ class Method(Specification):
     enhance: str | None = None
     enhance_params: dict[str, Any] | None = None
     search: dict[str, list[Any]] | None = None
+    closure: How | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -172,6 +176,15 @@ class Method(Specification):
         """Kinds of data that the model reads, see ``Dataset.kind``."""
         return ("table",) if self.is_classical else registry.get("model", self.model).INPUTS
 
+    @property
+    def hierarchical(self) -> str:
+        """What of it needs a hierarchy over the labels; empty if nothing does."""
+        kind = registry.get("classical" if self.is_classical else "model", self.model)
+        asking = [f"the model {self.model!r}"] if getattr(kind, "NEEDS_HIERARCHY", False) else []
+        asking += [] if self.closure is None else [f"closure={self.closure!r}"]
+        asking += ["threshold='level_f1'"] if self.threshold == "level_f1" else []
+        return " and ".join(asking)
+
     def tokenizer(self) -> Any:
         """Return what turns texts into the model's own tokens; ``None``: words learnt from the training rows."""
         return None if self.is_classical else registry.get("model", self.model).tokenizer(self.model_params)
@@ -181,9 +194,10 @@ class Method(Specification):
         """What the rows of one table share: everything but the selector."""
         loss = {} if self.loss is None else {"loss": _label(self.loss, self.loss_params or {})}
         enhance = {} if self.enhance is None else {"enhance": _label(self.enhance, self.enhance_params or {})}
+        closure = {} if self.closure is None else {"closure": self.closure}
         cut = {} if self.threshold == 0.5 else {"threshold": self.threshold}
         searched = {name: values for name, values in (self.search or {}).items() if not name.startswith("selector.")}
-        return _label(self.model, {**loss, **enhance, **cut, **self.model_params, **searched})
+        return _label(self.model, {**loss, **enhance, **closure, **cut, **self.model_params, **searched})
 
     @property
     def strategy(self) -> str:

@@ -10,7 +10,7 @@ from polytag import metrics
 from polytag.bench import stats
 from polytag.bench.method import Method
 from polytag.bench.record import Record
-from polytag.bench.spec import Experiment
+from polytag.bench.spec import SHOWN_METRICS, SHOWN_UNDER_A_HIERARCHY, Experiment
 from polytag.data import catalogue
 from polytag.errors import UnknownNameError
 from polytag.types import Array
@@ -86,6 +86,21 @@ class Results:
     def missing(self) -> int:
         """Number of cells without a record."""
         return len(list(self.experiment.cells())) - len(self.records)
+
+    def shown(self, dataset: str) -> list[str]:
+        """Return the metrics of a data set's table: those asked for, or the usual ones, to which a hierarchy over its labels adds some."""
+        usual = tuple(self.experiment.metrics) == SHOWN_METRICS
+        return [*self.experiment.metrics, *(SHOWN_UNDER_A_HIERARCHY if usual and self._has_hierarchy(dataset) else ())]
+
+    @property
+    def ranked(self) -> list[str]:
+        """Metrics of the tables over data sets: those that are shown for each of them; but not ``hvr`` unasked, which ignores the truth."""
+        each = [self.shown(dataset) for dataset in self.datasets]
+        return [name for name in each[0] if all(name in shown for shown in each) and (name != "hvr" or name in self.experiment.metrics)]
+
+    def _has_hierarchy(self, dataset: str) -> bool:
+        """Say whether records of the data set hold what only a hierarchy gives."""
+        return any("h_f1" in record.metrics for record in self.records if record.dataset["name"] == dataset)
 
     def cells(self, dataset: str, backbone: str, strategy: str) -> dict[tuple[int, int], Record]:
         """Return the records of one method on one data set by (seed, fold)."""

@@ -31,6 +31,9 @@ OPTIMIZERS: Mapping[str, type[torch.optim.Optimizer]] = {
 SHOWN_METRICS = ("macro_f1", "micro_f1", "macro_auc", "ranking_loss", "hamming_loss", "one_error")
 """Metrics of the tables unless others are asked for; records hold all of them."""
 
+SHOWN_UNDER_A_HIERARCHY = ("micro_ap", "h_f1", "hvr")
+"""Metrics that the tables show besides where the labels have a hierarchy, unless others are asked for."""
+
 
 class Protocol(Specification):
     """How it is trained and tested. Values that are not given come from the preset; the quirks of a paper are switches among them.
@@ -252,12 +255,13 @@ class Experiment(Specification):
         *,
         losses: Any = (None,),
         enhancers: Any = (None,),
+        closures: Any = (None,),
         pressure: float | None = None,
         search: Mapping[str, Any] | None = None,
         method: Mapping[str, Any] | None = None,
         **rest: Any,
     ) -> Self:
-        """Cross models with selectors, losses and label enhancements.
+        """Cross models with selectors, losses, label enhancements and ways to make scores coherent.
 
         Args:
             datasets: Names.
@@ -265,6 +269,8 @@ class Experiment(Specification):
             selectors: The same: ``"d2ace(hardness=code)"``.
             losses: The same: ``"asl(gamma_negative=2)"``; ``None`` is the model's own. Classical models are crossed with none.
             enhancers: The same: ``"flem(strategy=s)"``; ``None`` or ``"none"`` is none. Classical models are crossed with none.
+            closures: ``"up"``, ``"down"``, ``"product"``: how scores are made coherent with the hierarchy of the labels after training;
+                ``None`` or ``"none"`` leaves them as they are.
             pressure: Selection pressure of those selectors that have one.
             search: Values to choose from by the validation rows, see ``Method``; each method searches for those that it has.
             method: What all methods share, for example ``{"threshold": 0.4}``.
@@ -273,7 +279,7 @@ class Experiment(Specification):
         Raises:
             ParameterError: As the class; or a loss, an enhancement or a search that no method of the comparison has.
         """
-        methods: Any = crossed(models, selectors, losses, enhancers, pressure=pressure, search=search, shared=method)
+        methods: Any = crossed(models, selectors, losses, enhancers, closures, pressure=pressure, search=search, shared=method)
         return cls(datasets=datasets, methods=methods, **rest)
 
     @model_validator(mode="after")

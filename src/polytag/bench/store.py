@@ -95,7 +95,7 @@ def cell_key(data: str, method: Method, protocol: Protocol, fold: int, seed: int
 
 
 def content_hash(dataset: Dataset) -> str:
-    """Return a hash of features and labels, in order; names do not count, the kind of matrix (dense or sparse) does.
+    """Return a hash of features, labels and hierarchy, in order; names do not count, the kind of matrix (dense or sparse) does.
 
     Cost: one pass over the data.
 
@@ -115,6 +115,8 @@ def content_hash(dataset: Dataset) -> str:
                 array = np.frombuffer("\x1e".join(map(str, array.ravel())).encode(), dtype=np.uint8)
             digest.update(f"{array.dtype.str}".encode())
             digest.update(array.view(np.uint8).data if array.size else b"")
+    if dataset.hierarchy is not None:
+        digest.update(b"hierarchy" + np.ascontiguousarray(dataset.hierarchy.edges).tobytes())
     return digest.hexdigest()[:32]
 
 

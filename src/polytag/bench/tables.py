@@ -55,7 +55,7 @@ def method_tables(results: Results) -> list[Grid]:
 
 
 def _scores(results: Results, dataset: str, methods: Sequence[tuple[str, str]], *, one_model: bool) -> Grid:
-    names = results.experiment.metrics
+    names = results.shown(dataset)
     rows: list[list[str]] = []
     marked: set[tuple[int, int]] = set()
     means = np.array([[results.mean(dataset, *method, metric) for metric in names] for method in methods])
@@ -70,7 +70,7 @@ def _scores(results: Results, dataset: str, methods: Sequence[tuple[str, str]], 
 
 def method_rank_table(results: Results) -> Grid:
     """Return the average rank of each method, model and selector together, over the data sets."""
-    names, methods = results.experiment.metrics, results.experiment.methods
+    names, methods = results.ranked, results.experiment.methods
     found = [results.method_ranks(metric) for metric in names]
     table = np.array([ranks for ranks, _ in found]).T
     table = np.column_stack([table, table.mean(axis=1)])
@@ -85,7 +85,7 @@ def method_rank_table(results: Results) -> Grid:
 
 def rank_table(results: Results) -> Grid:
     """Return the average rank of each strategy over the data sets, for every model and metric."""
-    names, counted = results.experiment.metrics, 0
+    names, counted = results.ranked, 0
     rows: list[list[str]] = []
     marked: set[tuple[int, int]] = set()
     for backbone in results.compared:
@@ -113,7 +113,7 @@ def friedman_tables(results: Results) -> list[Grid]:
     sizes = set()
     for backbone in results.compared:
         row = [backbone]
-        for c, metric in enumerate(results.experiment.metrics, start=1):
+        for c, metric in enumerate(results.ranked, start=1):
             found = results.friedman(backbone, metric)
             row.append("-" if found is None else f"{found[0].f:.2f} p={found[0].f_p:.2g}")
             if found is not None:
@@ -127,7 +127,7 @@ def friedman_tables(results: Results) -> list[Grid]:
         f"F statistic and p over {blocks} {results.blocks().over}; below 0.05 marked. Average ranks over these blocks that differ by less "
         f"than {stats.critical_difference(k, blocks):.2f} cannot be told apart at 5 % (Nemenyi, {k} strategies)."
     )
-    header = ["model", *map(arrowed, results.experiment.metrics)]
+    header = ["model", *map(arrowed, results.ranked)]
     return [Grid("Do the strategies differ at all? Friedman test", header, rows, caption, frozenset(marked))]
 
 
@@ -136,7 +136,7 @@ def wilcoxon_tables(results: Results) -> list[Grid]:
 
     Cells read ``wins-draws-losses p (Holm-adjusted p)``; those significant at 5 % after adjustment are marked.
     """
-    names, sizes = results.experiment.metrics, set()
+    names, sizes = results.ranked, set()
     rows: list[list[str]] = []
     marked: set[tuple[int, int]] = set()
     for backbone in results.compared:
@@ -188,7 +188,7 @@ def published_table(results: Results, published: Published) -> list[Grid]:
     rows: list[list[str]] = []
     for dataset in results.datasets:
         for method in results.experiment.methods:
-            for metric in results.experiment.metrics:
+            for metric in results.shown(dataset):
                 theirs = published(method.model, dataset, method.selector, metric)
                 if theirs is None:
                     continue

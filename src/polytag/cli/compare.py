@@ -13,6 +13,10 @@ Losses = Annotated[list[str] | None, typer.Option(help="Losses, such as `bce,asl
 Enhancers = Annotated[
     list[str] | None, typer.Option(help="Label enhancements that models are trained under, such as `none,flem(strategy=s),glle`.")
 ]
+Closures = Annotated[
+    list[str] | None,
+    typer.Option(help="How scores are made coherent with the hierarchy of the labels after training, such as `none,up,down,product`."),
+]
 Searches = Annotated[
     list[str] | None,
     typer.Option(
@@ -37,6 +41,7 @@ def compare(
     selector: Annotated[list[str], typer.Option(help="Batch selectors, such as `random,d2ace(hardness=code)`.")] = _SELECTORS,
     loss: Losses = None,
     enhance: Enhancers = None,
+    closure: Closures = None,
     search: Searches = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the texts, where the data are texts.")] = None,
     image_column: Annotated[str | None, typer.Option(help="Column of the image files' names, where the data are pictures.")] = None,
@@ -50,7 +55,9 @@ def compare(
     weight_decay: Annotated[float | None, typer.Option(help="L2 penalty. [default: the model's own]")] = None,
     pressure: Annotated[float | None, typer.Option(help="Selection pressure, for selectors that have one. [default: their own]")] = None,
     threshold: Annotated[str | None, typer.Option(help="Cut of the probabilities, or the rule that finds it. [default: 0.5]")] = None,
-    protocol: Annotated[str, typer.Option(help="clean, or that of a paper with its quirks: authors-2024, flem-2022.")] = "clean",
+    protocol: Annotated[
+        str, typer.Option(help="clean, or that of a paper with its quirks: authors-2024, flem-2022, chmcnn-2020.")
+    ] = "clean",
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16. [default: float32]")] = None,
     metric: Annotated[list[str] | None, typer.Option(help="Metrics of the tables, separated by commas; records hold all.")] = None,
     published: Annotated[str | None, typer.Option(help="Show a paper's printed values next to ours, for example adaptive-2024.")] = None,
@@ -76,10 +83,11 @@ def compare(
     if threshold is not None:
         method["threshold"] = read_value(threshold)
     rules = {"preset": protocol, "seeds": seeds(seed), **_said(given), **switches["protocol"]}
-    rules |= {part: switches[part] for part in ("split", "preparation") if switches[part]}
-    rules |= {"optimizer_params": switches["optimizer"]} if switches["optimizer"] else {}
+    named = {"split": "split", "preparation": "preparation", "optimizer_params": "optimizer"}
+    rules |= {name: switches[part] for name, part in named.items() if switches[part]}
     grid = [split_names(names) for names in (dataset, model, selector)]
-    crossed: dict[str, Any] = {"losses": split_names(loss) if loss else [None], "enhancers": split_names(enhance) if enhance else [None]}
+    parts = {"losses": loss, "enhancers": enhance, "closures": closure}
+    crossed: dict[str, Any] = {name: split_names(texts) if texts else [None] for name, texts in parts.items()}
     shown = split_names(metric) if metric else SHOWN_METRICS
     labels = None if label_columns is None else label_columns.split(",")
     reading = _said({"text_column": text_column, "image_column": image_column, "labels": labels}) or None

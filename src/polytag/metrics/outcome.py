@@ -211,7 +211,7 @@ class Outcome:
             for lower, upper, chosen in self._chosen():
                 yield lower, upper, sparse.csr_array(chosen, dtype=np.int32)
             return
-        whole = self.cells.matrix(*self._chosen_cells())
+        whole = self.cells.matrix(*_chosen_cells(self.cells, self._labels))
         for lower, upper in blocks(self.cells.n, self.cells.q):
             yield lower, upper, whole[lower:upper]
 
@@ -285,17 +285,8 @@ class Outcome:
             right[own] = chosen[cells.rows[own] - lower, cells.columns[own]]
         return by_row, by_column, right
 
-    def _chosen_cells(self) -> tuple[Array, Array]:
-        """Return (rows, columns) of the predicted cells that are known; for sparse labels."""
-        cells, labels = self.cells, Cells.from_labels(self._labels, "labels")
-        chosen = labels.rows * cells.q + labels.columns
-        if len(cells.unknown_rows):
-            chosen = np.setdiff1d(chosen, cells.unknown_rows * cells.q + cells.unknown_columns)
-        rows, columns = np.divmod(chosen, cells.q)
-        return rows, columns
-
     def _count_sparse(self) -> tuple[Array, Array, Array]:
-        cells, (rows, columns) = self.cells, self._chosen_cells()
+        cells, (rows, columns) = self.cells, _chosen_cells(self.cells, self._labels)
         right = np.isin(cells.rows * cells.q + cells.columns, rows * cells.q + columns, assume_unique=True)
         return np.bincount(rows, minlength=cells.n), np.bincount(columns, minlength=cells.q), right
 
@@ -319,6 +310,16 @@ def _highest(values: Array, known: Array, width: int) -> Array:
         return values[:, values.shape[1] - width :]
     places = known[:, None] - width + np.arange(width)
     return np.where(places >= 0, np.take_along_axis(values, np.maximum(places, 0), axis=1), -np.inf)
+
+
+def _chosen_cells(cells: Cells, labels: Any) -> tuple[Array, Array]:
+    """Return (rows, columns) of the cells of sparse predicted labels that are known."""
+    predicted = Cells.from_labels(labels, "labels")
+    chosen = predicted.rows * cells.q + predicted.columns
+    if len(cells.unknown_rows):
+        chosen = np.setdiff1d(chosen, cells.unknown_rows * cells.q + cells.unknown_columns)
+    rows, columns = np.divmod(chosen, cells.q)
+    return rows, columns
 
 
 def _as_bool(labels: Array) -> Array:
