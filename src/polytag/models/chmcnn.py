@@ -1,28 +1,23 @@
 """C-HMCNN(h): any network, trained through the hierarchy of its labels, so that no label is less likely than one below it."""
 
 from collections.abc import Mapping
-from copy import deepcopy
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from polytag import registry
-from polytag.data.table import Table
 from polytag.errors import ParameterError
 from polytag.hierarchy import Constraint, Hierarchy
 from polytag.losses import BCE, Loss
-from polytag.models.base import MultiLabelModel, Objective
+from polytag.models.base import Objective
+from polytag.models.network_inside import NetworkInside, network_or
 from polytag.registry import register
 from polytag.types import Batch
 
-_READERS = {"tokens": "xmlcnn", "images": "small_cnn"}
-"""The network where the rows are no table and none is named."""
-
 
 @register("model", "chmcnn")
-class CHMCNN(MultiLabelModel):
+class CHMCNN(NetworkInside):
     """Makes the scores of any network coherent, and trains it through that step: a label scores as high as its best descendant.
 
     A network h gives one logit a label. Prediction is ``max of h_B over B in D(A)``, with D(A) the label A and all below it. The loss is
@@ -70,7 +65,6 @@ class CHMCNN(MultiLabelModel):
         "patience": 20,
         "optimizer_params": {"fused": True},  # with few rows and millions of weights, plain Adam takes longer than all the rest
     }
-    INPUTS: ClassVar[tuple[str, ...]] = ("table", "tokens", "images")
     NEEDS_HIERARCHY: ClassVar[bool] = True
 
     def __init__(
@@ -89,49 +83,12 @@ class CHMCNN(MultiLabelModel):
         super().__init__()
         if hidden < 1 or layers < 1 or not 0 <= dropout < 1:
             raise ParameterError(f"expected hidden >= 1, layers >= 1 and 0 <= dropout < 1, but got {hidden=}, {layers=}, {dropout=}")
-        if network_params and not isinstance(network, str):
-            raise ParameterError(f"expected network_params only with the name of a model as network, but got {network=}, {network_params=}")
         labels = Hierarchy.of(hierarchy)
         if labels.q != q:
             raise ParameterError(f"expected a hierarchy over the {q} labels, but got one over {labels.q}")
-        self.network: nn.Module
-        if isinstance(network, str):
-            self.network = registry.get("model", network)(d, q, **dict(network_params or {}))
-        else:
-            self.network = _perceptron(d, q, hidden, layers, dropout) if network is None else deepcopy(network)
+        self.network = network_or(lambda: _perceptron(d, q, hidden, layers, dropout), network, network_params, d, q)
         self.constraint = labels.make_constraint()
         self.loss = BCE() if loss is None else loss
-
-    @classmethod
-    def from_data(
-        cls,
-        train: Table,
-        *,
-        seed: int = 0,
-        preset: str | None = None,
-        network: str | nn.Module | None = None,
-        network_params: Mapping[str, Any] | None = None,
-        **params: Any,
-    ) -> Self:
-        """Build the model for a training table, and in it the named network with what that needs from the table.
-
-        Raises:
-            DataError: The network does not read this kind of data, or as for the class.
-            ParameterError: The network has no such parameter.
-        """
-        chosen = _READERS.get(train.kind) if network is None else network
-        if isinstance(chosen, str):
-            kind = registry.get("model", chosen)
-            kind.check_inputs(train)
-            kind.check_names(network_params or {})
-            network_params = {**kind.context(train), **dict(network_params or {})}
-        return super().from_data(train, seed=seed, preset=preset, network=chosen, network_params=network_params, **params)
-
-    @classmethod
-    def tokenizer(cls, params: Mapping[str, Any]) -> Any:
-        """Return the tokenizer of the named network."""
-        network = params.get("network")
-        return registry.get("model", network).tokenizer(params.get("network_params") or {}) if isinstance(network, str) else None
 
     def forward(self, x: Float[Tensor, "b ..."]) -> Float[Tensor, "b q"]:
         """Return the coherent logits."""
@@ -141,10 +98,6 @@ class CHMCNN(MultiLabelModel):
         """Return MCLoss and the coherent logits."""
         coherent, supplied = through(self.constraint, self.network(batch.x), batch.y)
         return Objective(self.loss(supplied, batch.y, batch.weight), coherent)
-
-    def param_groups(self, lr: float) -> list[dict[str, Any]]:
-        """Return the groups of the network."""
-        return self.network.param_groups(lr) if isinstance(self.network, MultiLabelModel) else super().param_groups(lr)
 
 
 def through(
