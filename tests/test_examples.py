@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -233,3 +234,15 @@ def test_the_plain_loop_serves_selectors_that_screen_and_weigh() -> None:
     assert all(trained == candidates[:300] for (_, candidates), (_, trained) in zip(Picky.seen[::2], Picky.seen[1::2]))
     for moved, initial in zip(model.parameters(), untrained.parameters()):  # weights of zero leave nothing to learn from
         assert torch.equal(moved, initial)
+
+
+def test_hcal_decides_in_three_ways(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(FOLDER / "hcal_digits.py"), run_name="__main__")
+    printed = capsys.readouterr().out
+    heads, *lines = printed.splitlines()
+    rows = {line[:32].strip(): dict(zip(heads.split(), map(float, line[32:].split()))) for line in lines}
+    assert len(rows) == 7
+    for name, row in rows.items():
+        assert row["h_f1"] > 0.6, name
+        assert row["hvr"] == 0 or name.endswith("independent") or name == "the encoder alone"
+    assert rows["HCAL, independent"]["hvr"] > 0

@@ -220,7 +220,7 @@ def test_generated_cifar_from_files_to_decisions(tmp_path, rng):
     (tmp_path / "coarse_label_names.txt").write_text("dark\nbright\n")
     (tmp_path / "fine_label_names.txt").write_text("dark left\ndark right\nbright left\nbright right\n")
     table = Table(read_cifar(tmp_path, part="train"))
-    model = HCAL.from_data(table, encoder_params={"widths": (8, 16), "grid": 2}, width=16)
+    model = HCAL.from_data(table, encoder=nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(48, 32), nn.ReLU()), width=16)
     assert model.per_level == ("one", "one")
     contract.train(model, table[torch.arange(96)], 60, lr=0.002, rows=32)
     for how in ("independent", "top_down", "bottom_up"):
