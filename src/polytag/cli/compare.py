@@ -82,16 +82,13 @@ def compare(
     method = {f"{part}_params": values for part, values in switches.items() if part in ("model", "selector", "enhance") and values}
     if threshold is not None:
         method["threshold"] = read_value(threshold)
-    rules = {"preset": protocol, "seeds": seeds(seed), **_said(given), **switches["protocol"]}
-    named = {"split": "split", "preparation": "preparation", "optimizer_params": "optimizer"}
-    rules |= {name: switches[part] for name, part in named.items() if switches[part]}
+    rules = {"preset": protocol, "seeds": seeds(seed), **_said(given), **_of_protocol(switches)}
     grid = [split_names(names) for names in (dataset, model, selector)]
     parts = {"losses": loss, "enhancers": enhance, "closures": closure}
     crossed: dict[str, Any] = {name: split_names(texts) if texts else [None] for name, texts in parts.items()}
-    shown = split_names(metric) if metric else SHOWN_METRICS
-    labels = None if label_columns is None else label_columns.split(",")
-    reading = _said({"text_column": text_column, "image_column": image_column, "labels": labels}) or None
     crossed |= {"pressure": pressure, "search": parse_search(search or [])}
+    columns = {"text_column": text_column, "image_column": image_column, "labels": label_columns and label_columns.split(",")}
+    reading, shown = _said(columns) or None, split_names(metric) if metric else SHOWN_METRICS
     experiment = Experiment.grid(*grid, **crossed, method=method, protocol=rules, metrics=shown, reading=reading)
     how: dict[str, Any] = {"threads": threads, "device": device, "published": published}
     if processes == 1 and launcher == "own":
@@ -164,6 +161,12 @@ def parse_search(texts: Sequence[str]) -> dict[str, list[Any]]:
             )
         found[name] = values
     return found
+
+
+def _of_protocol(switches: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the switches that are arguments of ``Protocol``."""
+    named = {"split": "split", "preparation": "preparation", "optimizer_params": "optimizer"}
+    return {**switches["protocol"], **{name: switches[part] for name, part in named.items() if switches[part]}}
 
 
 def _said(options: dict[str, Any]) -> dict[str, Any]:
