@@ -32,7 +32,7 @@ class Constraint(nn.Module):
         height: Longest path from each label down, shape (q,).
 
     Cost: O(b edges + b q log(levels)) time and O(b (q + edges)) memory, whatever the number of levels; two array operations for each level,
-        so that a chain of 100 000 labels takes seconds. Nothing of size (b, q, q) exists.
+        so that a chain of 100 000 labels takes seconds (``product``, with more operations, minutes). Nothing of size (b, q, q) exists.
 
     Reference: for ``up``, the max constraint module: Giunchiglia and Lukasiewicz, "Coherent hierarchical multi-label classification
         networks", NeurIPS 2020.

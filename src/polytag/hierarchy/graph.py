@@ -20,19 +20,21 @@ def adjacency(q: int, child: Array, parent: Array) -> Any:
 def longest_paths(q: int, child: Array, parent: Array) -> Array:
     """Return for each node the number of edges of the longest path from it up to a node without parents; -1 on or below a cycle.
 
-    Cost: O(q + edges) time and memory, one array operation for each level.
+    Cost: O(q + edges) time and memory, however deep.
     """
-    missing = np.bincount(child, minlength=q)
+    missing = np.bincount(child, minlength=q).tolist()
     order = np.argsort(parent, kind="stable")
-    below, starts = child[order], np.searchsorted(parent[order], np.arange(q + 1))
-    found = np.full(q, -1, dtype=np.int64)
-    done, level = np.flatnonzero(missing == 0), 0
-    while len(done):
-        found[done] = level
-        reached, times = np.unique(_gather(below, starts[done], starts[done + 1]), return_counts=True)
-        missing[reached] -= times
-        done, level = reached[missing[reached] == 0], level + 1
-    return found
+    below, starts = child[order].tolist(), np.searchsorted(parent[order], np.arange(q + 1)).tolist()
+    found = [0] * q
+    done = [node for node in range(q) if not missing[node]]
+    for node in done:  # which grows as we go: a node is done after all its parents
+        further = found[node] + 1
+        for under in below[starts[node] : starts[node + 1]]:
+            found[under] = max(found[under], further)
+            missing[under] -= 1
+            if not missing[under]:
+                done.append(under)
+    return np.where(np.array(missing) > 0, -1, np.array(found, dtype=np.int64))
 
 
 def find_cycle(q: int, child: Array, parent: Array) -> list[int]:
@@ -87,11 +89,12 @@ def contracted(above: Any, kept: Array, level: Array) -> Array:
     number = np.full(above.shape[0], -1, dtype=np.int64)
     number[kept] = np.arange(len(kept))
     dropped = np.flatnonzero(number < 0)
+    parents, starts = above.indices.tolist(), above.indptr.tolist()
     nearest: dict[int, set[int]] = {}
 
     def over(node: int) -> set[int]:
         found: set[int] = set()
-        for parent in above.indices[above.indptr[node] : above.indptr[node + 1]].tolist():
+        for parent in parents[starts[node] : starts[node + 1]]:
             found |= nearest[parent] if parent in nearest else {int(number[parent])}
         return found
 
@@ -99,10 +102,3 @@ def contracted(above: Any, kept: Array, level: Array) -> Array:
         nearest[node] = over(node)
     edges = [(k, parent) for k, node in enumerate(np.asarray(kept).tolist()) for parent in sorted(over(node))]
     return np.array(edges, dtype=np.int64).reshape(-1, 2)
-
-
-def _gather(values: Array, starts: Array, stops: Array) -> Array:
-    """Return the slices ``values[start:stop]`` one after the other."""
-    sizes = stops - starts
-    first = np.cumsum(sizes) - sizes
-    return np.asarray(values[np.arange(sizes.sum()) - np.repeat(first - starts, sizes)])

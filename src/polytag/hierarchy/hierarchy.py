@@ -58,7 +58,8 @@ class Hierarchy(Forms):
         _checked(names, edges)
         if (self._above < 0).any():
             cycle = find_cycle(self.q, *self.edges.T)
-            loop = " -> ".join(names[node] for node in [*cycle, cycle[0]])
+            shown = [names[node] for node in cycle[:20]] + ([f"... ({len(cycle) - 20} more)"] if len(cycle) > 20 else [])
+            loop = " -> ".join([*shown, names[cycle[0]]])
             raise DataError(f"expected a hierarchy without cycles, but got {loop} (each below the next); remove one of these edges")
 
     @classmethod

@@ -19,7 +19,8 @@ def close(Y: Any, parents: Any, depth: int) -> Any:
         parents: CSR array (q, q): row = child, columns = its parents.
         depth: Number of levels.
 
-    Cost: O(positives after closing times their parents) time; 64 MB beside the result.
+    Cost: O(positives after closing times their parents) time; 64 MB beside the result. A few array operations for
+        each level: tens of seconds for a chain of 100 000 labels.
     """
     closed = _closed(_positive(Y), parents, depth)
     if sparse.issparse(Y):
