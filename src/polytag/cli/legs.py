@@ -44,7 +44,7 @@ def paper_legs(
         here = [one for one in sets if one.group == group.name and one.name in cases]
         for protocol in ("", *paper.protocols):
             taking_part = [method for method in rows if method.protocol == protocol and method.name not in group.without]
-            for name, title, alike in _shared(paper, group, here, protocol) if taking_part else ():
+            for name, title, alike in _shared(paper, group, here, protocol, changes) if taking_part else ():
                 switches, params = paper.own_settings(alike[0], protocol)
                 rules = ({"preset": paper.protocol}, group.protocol, switches, paper.protocols.get(protocol, {}), changes)
                 arms = [paper_arm(method, params) for method in taking_part]
@@ -99,7 +99,9 @@ def in_words(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in settings.items())
 
 
-def _shared(paper: "Paper", group: "PaperGroup", sets: Sequence["PaperSet"], protocol: str) -> Iterator[tuple[str, str, list["PaperSet"]]]:
+def _shared(
+    paper: "Paper", group: "PaperGroup", sets: Sequence["PaperSet"], protocol: str, changes: Mapping[str, Any]
+) -> Iterator[tuple[str, str, list["PaperSet"]]]:
     """Yield folder, title and data sets of each leg of a group: first those that share all settings, then each of the others."""
     from polytag.bench.plots import file_name
 
@@ -109,7 +111,8 @@ def _shared(paper: "Paper", group: "PaperGroup", sets: Sequence["PaperSet"], pro
         yield group.name + ending, group.title, alike
     for one in sets:
         if own[one.name]:
-            yield file_name(one.name) + ending, f"{one.name} ({in_words(own[one.name])})", [one]
+            settings = {name: changes.get(name, value) for name, value in own[one.name].items()}
+            yield file_name(one.name) + ending, f"{one.name} ({in_words(settings)})", [one]
 
 
 def _chosen(what: str, asked: Sequence[str] | None, known: Sequence[Any], names: dict[str, Sequence[str]]) -> list[Any]:
