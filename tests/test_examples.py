@@ -246,3 +246,18 @@ def test_hcal_decides_in_three_ways(capsys: pytest.CaptureFixture[str]) -> None:
         assert row["h_f1"] > 0.6, name
         assert row["hvr"] == 0 or name.endswith("independent") or name == "the encoder alone"
     assert rows["HCAL, independent"]["hvr"] > 0
+
+
+def test_paths_come_back_and_stop_at_a_parent_when_unsure(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    pytest.importorskip("pandas")
+    picture = tmp_path / "labels.png"
+    monkeypatch.setattr(sys, "argv", ["hierarchy_of_labels.py", "--plot", str(picture)])
+    runpy.run_path(str(FOLDER / "hierarchy_of_labels.py"), run_name="__main__")
+    assert len((FOLDER / "hierarchy_of_labels.py").read_text(encoding="utf-8").splitlines()) <= 60
+    printed = capsys.readouterr().out
+    precisions, recalls, stopped = (numbers(printed, rf"{name} ([\d.]+)") for name in ("h_precision", "h_recall", "at a parent"))
+    assert precisions[1] > precisions[0] > 0.85
+    assert 0.6 < recalls[1] < recalls[0]
+    assert stopped[0] < 0.45 < 0.6 < stopped[1]
+    assert "predicted animal/dog\n" in printed
+    assert picture.read_bytes()[:4] == b"\x89PNG"

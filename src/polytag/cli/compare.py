@@ -24,6 +24,10 @@ Searches = Annotated[
     ),
 ]
 LabelColumns = Annotated[str | None, typer.Option(help="Columns of the labels, separated by commas. [default: all others of 0 and 1]")]
+TheirHierarchy = Annotated[
+    str | None, typer.Option(help="What the labels of your files form: a file, or the separator of names that are paths, such as /.")
+]
+ProtocolName = Annotated[str, typer.Option(help="clean, or that of a paper with its quirks: authors-2024, flem-2022, chmcnn-2020.")]
 Switches = Annotated[
     list[str] | None,
     typer.Option(
@@ -46,6 +50,7 @@ def compare(
     text_column: Annotated[str | None, typer.Option(help="Column of the texts, where the data are texts.")] = None,
     image_column: Annotated[str | None, typer.Option(help="Column of the image files' names, where the data are pictures.")] = None,
     label_columns: LabelColumns = None,
+    hierarchy: TheirHierarchy = None,
     out: Out = Path("polytag-results"),
     folds: Annotated[int | None, typer.Option(help="Folds of the cross-validation. [default: 5, or what the protocol says]")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs. [default: 100, or what the protocol says]")] = None,
@@ -55,9 +60,7 @@ def compare(
     weight_decay: Annotated[float | None, typer.Option(help="L2 penalty. [default: the model's own]")] = None,
     pressure: Annotated[float | None, typer.Option(help="Selection pressure, for selectors that have one. [default: their own]")] = None,
     threshold: Annotated[str | None, typer.Option(help="Cut of the probabilities, or the rule that finds it. [default: 0.5]")] = None,
-    protocol: Annotated[
-        str, typer.Option(help="clean, or that of a paper with its quirks: authors-2024, flem-2022, chmcnn-2020.")
-    ] = "clean",
+    protocol: ProtocolName = "clean",
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16. [default: float32]")] = None,
     metric: Annotated[list[str] | None, typer.Option(help="Metrics of the tables, separated by commas; records hold all.")] = None,
     published: Annotated[str | None, typer.Option(help="Show a paper's printed values next to ours, for example adaptive-2024.")] = None,
@@ -88,7 +91,7 @@ def compare(
     crossed: dict[str, Any] = {name: split_names(texts) if texts else [None] for name, texts in parts.items()}
     crossed |= {"pressure": pressure, "search": parse_search(search or [])}
     columns = {"text_column": text_column, "image_column": image_column, "labels": label_columns and label_columns.split(",")}
-    reading, shown = _said(columns) or None, split_names(metric) if metric else SHOWN_METRICS
+    reading, shown = _said({**columns, "hierarchy": hierarchy}) or None, split_names(metric) if metric else SHOWN_METRICS
     experiment = Experiment.grid(*grid, **crossed, method=method, protocol=rules, metrics=shown, reading=reading)
     how: dict[str, Any] = {"threads": threads, "device": device, "published": published}
     if processes == 1 and launcher == "own":

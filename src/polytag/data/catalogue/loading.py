@@ -4,11 +4,13 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from polytag import registry
 from polytag.data.catalogue.fetching import fetch
 from polytag.data.catalogue.listing import Entry, entry, names
 from polytag.data.dataset import Dataset
+from polytag.data.hierarchies import with_hierarchy
 from polytag.data.parted import is_folder_of_features, open_folder, open_parts
 from polytag.data.readers import read_arff, read_clus, read_libsvm, read_mat, read_table
 from polytag.data.readers.arff_header import open_arff
@@ -28,6 +30,7 @@ def load_dataset(
     image_column: str | None = None,
     image_size: tuple[int, int] = (96, 96),
     labels: str | Sequence[str] | None = None,
+    hierarchy: str | Path | None = None,
     offline: bool | None = None,
 ) -> Dataset:
     """Return a data set: of the catalogue by its name, or a file or a folder of features by its path.
@@ -43,13 +46,15 @@ def load_dataset(
         image_column: The column of a table that names picture files.
         image_size: Height and width that pictures are brought to.
         labels: The label columns of a table; where there are texts or pictures, by default all other columns of only 0 and 1.
+        hierarchy: What the labels form, where the data do not say it: a separator such as ``"/"`` of label names that are paths, or a
+            file, see ``with_hierarchy``.
         offline: ``True`` never downloads; ``None`` asks the environment variable ``POLYTAG_OFFLINE``.
 
     Raises:
         UnknownNameError: There is no such set, part, file, or column of a set of the catalogue.
         FetchError: A file is neither on this machine nor to be had.
         ReadError: The file is malformed, or a column is missing.
-        DataError: A folder of features is unfinished or damaged.
+        DataError: A folder of features is unfinished or damaged, or the hierarchy lacks a label.
         ParameterError: The arguments do not fit the set.
 
     Cost: reading; a download and a checksum the first time.
@@ -61,6 +66,10 @@ def load_dataset(
         >>> load_dataset(file).label_names
         ('y',)
     """
+    if hierarchy is not None:
+        columns: dict[str, Any] = {"text_column": text_column, "image_column": image_column, "labels": labels}
+        flat = load_dataset(name_or_path, part, **columns, image_size=image_size, offline=offline)
+        return with_hierarchy(flat, hierarchy)
     sheet = _sheet(name_or_path)
     if sheet is None and is_folder_of_features(name_or_path):
         if (text_column, image_column, labels) != (None, None, None):
