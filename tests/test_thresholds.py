@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from polytag import thresholds
 from polytag.errors import DataError, ParameterError, UnknownNameError
-from polytag.thresholds import GRID, CardinalityMatched, Fixed, GlobalF1, LabelF1, Threshold, TopK
+from polytag.hierarchy import Hierarchy
+from polytag.thresholds import GRID, CardinalityMatched, Fixed, GlobalF1, LabelF1, LevelCuts, LevelF1, Threshold, TopK
 
 
 def toy(seed: int = 0, ties: bool = False, n: int = 30, q: int = 4):
@@ -166,3 +167,70 @@ def test_bad_input_is_refused():
 def test_every_public_class_is_described():
     for name in ("Fixed", "GlobalF1", "LabelF1", "CardinalityMatched", "TopK"):
         assert "Args:" in getattr(thresholds, name).__doc__
+
+
+PETS = Hierarchy.from_edges([("animal", "cat"), ("animal", "dog"), ("cat", "kitten"), ("dog", "kitten")])
+
+
+def coherent(chosen, hierarchy):
+    """Keep the labels of which all ancestors are chosen, one by one."""
+    return np.array([[all(row[[k, *hierarchy.ancestors[[k]].indices]]) for k in range(hierarchy.q)] for row in chosen])
+
+
+def test_cuts_of_levels_stop_at_a_parent():
+    proba = np.array([[0.9, 0.7, 0.55, 0.5], [0.9, 0.55, 0.7, 0.5], [0.9, 0.7, 0.7, 0.5], [0.4, 0.9, 0.9, 0.9]])
+    expected = [[1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]]
+    for cuts in ({1: 0.5, 2: 0.6, 3: 0.4}, {"1": 0.5, "2": 0.6, "3": 0.4}, [0.5, 0.6, 0.4]):
+        rule = LevelCuts(cuts, PETS)
+        assert rule.values.tolist() == [0.5, 0.6, 0.6, 0.4]
+        assert rule.predict(proba).tolist() == [[bool(cell) for cell in row] for row in expected]
+    named = Threshold.named({1: 0.5, 2: 0.6, 3: 0.4}, hierarchy=PETS)
+    assert np.array_equal(named.fit(proba, proba > 0.5).predict(proba), np.array(expected) == 1)
+    late = LevelCuts([0.5, 0.6, 0.4])
+    late.hierarchy = PETS
+    assert np.array_equal(late.fit(proba, proba > 0.5).predict(proba), np.array(expected) == 1)
+
+
+@pytest.mark.parametrize("cuts", [{1: 0.5, 2: 0.6}, [0.5, 0.6], {1: 0.5, 2: 0.6, 4: 0.1}, [0.5, 0.6, np.nan], 0.5])
+def test_every_level_has_its_cut(cuts):
+    with pytest.raises(ParameterError, match="a cut for each of the levels 1 to 3"):
+        LevelCuts(cuts, PETS)
+
+
+@given(st.integers(0, 10**6), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_the_cut_of_a_level_is_the_best_for_what_is_reached(seed, ties):
+    rng = np.random.default_rng(seed)
+    edges = [(child, parent) for child in range(7) for parent in range(child) if rng.random() < 1.2 / child]
+    h = Hierarchy(tuple("abcdefg"), np.array(edges).reshape(-1, 2))
+    Y = h.close((rng.random((25, 7)) < 0.3).astype(float))
+    Y[rng.random(Y.shape) < 0.1] = np.nan
+    proba = np.clip(0.3 * (Y == 1) + 0.6 * rng.random(Y.shape), 0, 1)
+    proba = np.round(proba, 1) if ties else proba
+    rule = Threshold.named("level_f1", hierarchy=h).fit(proba, Y)
+    found = rule.predict(proba)
+    assert np.array_equal(found, coherent(proba > rule.values, h))
+    assert not h.violations(found).any()
+    for level in range(1, h.depth + 1):
+        here = h.levels == level
+        (cut,) = set(rule.values[here])
+        reached = coherent(found | here, h)[:, here]  # all labels of the level that the levels above let through
+        values = [f1(reached & (proba[:, here] > other), Y[:, here]) for other in GRID]
+        if max(values) > 0:
+            assert f1(found[:, here], Y[:, here]) == pytest.approx(max(values))
+            assert abs(cut - 0.5) == pytest.approx(min(abs(o - 0.5) for o, v in zip(GRID, values) if v == pytest.approx(max(values))))
+        else:
+            assert cut == 0.5
+
+
+def test_rules_of_levels_need_a_hierarchy():
+    proba, Y = toy()
+    assert isinstance(Threshold.named("level_f1"), LevelF1)
+    for rule in (LevelF1(), LevelCuts([0.5])):
+        with pytest.raises(ParameterError, match="pass hierarchy="):
+            rule.fit(proba, Y)
+    with pytest.raises(ParameterError, match="no cuts yet"):
+        LevelF1(PETS).predict(proba)
+    with pytest.raises(DataError, match="probabilities of the 4 labels of the hierarchy, but got 3"):
+        LevelF1(PETS).fit(proba[:, :3], Y[:, :3])
+    assert np.array_equal(Threshold.named("f1", hierarchy=PETS).fit(proba, Y).values, GlobalF1().fit(proba, Y).values)

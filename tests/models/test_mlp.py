@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from polytag.errors import ParameterError
 from polytag.losses import BCE
 from polytag.models import MLP, Linear
 from polytag.types import Batch
@@ -48,3 +49,12 @@ def test_another_loss_takes_over(model: type) -> None:
     built = model(3, 2, loss=BCE(pos_weight=7.0)).eval()
     objective = built.objective(batch)
     torch.testing.assert_close(objective.loss, 7 * BCE()(objective.logits, batch.y))
+
+
+def test_torch_init_starts_as_the_layers_of_pytorch() -> None:
+    """Kaiming's weights for a ReLU are larger, uniform up to sqrt(6 / width) instead of sqrt(1 / width)."""
+    for init, low, high in (("torch", 0.9, 1.0), ("kaiming", 2.0, 6**0.5)):
+        layer = next(m for m in MLP(50, 3, hidden=[80], init=init, batch_norm=False).modules() if isinstance(m, torch.nn.Linear))
+        assert low < float(layer.weight.detach().abs().max()) * 50**0.5 <= high
+    with pytest.raises(ParameterError, match="init"):
+        MLP(5, 3, init="xavier")

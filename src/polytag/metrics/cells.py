@@ -85,9 +85,9 @@ class Cells:
         return self.n - np.bincount(self.unknown_columns, minlength=self.q)
 
     def matrix(self, rows: Array, columns: Array) -> Any:
-        """Return the CSR array (n, q) of ones (int32) at these cells, which ascend by row."""
+        """Return the boolean CSR array (n, q) that is true at these cells, which ascend by row."""
         starts = np.searchsorted(rows, np.arange(self.n + 1))
-        return sparse.csr_array((np.ones(len(rows), dtype=np.int32), columns, starts), shape=(self.n, self.q))
+        return sparse.csr_array((np.ones(len(rows), dtype=bool), columns, starts), shape=(self.n, self.q))
 
 
 def dense(values: ArrayLike, what: str) -> Array:
@@ -132,7 +132,7 @@ def read_threshold(threshold: Any, q: int) -> Array:
     return array
 
 
-def read_hierarchy(hierarchy: Any, q: int | None = None) -> Hierarchy:
+def as_hierarchy(hierarchy: Any, q: int | None = None) -> Hierarchy:
     """Return a hierarchy over q labels (any number for ``None``), given itself or as what its ``to_dict`` returned.
 
     Raises:

@@ -1,14 +1,15 @@
-"""Counts of label sets under a hierarchy: what closed sets share, and which edges a prediction violates; block by block, sparse."""
+"""Counts of label sets under a hierarchy: what closed sets share, and which edges a prediction violates.
+
+Sets are booleans, one block of instances after the other, labels first: a step from one level to the next is one gathering of rows.
+"""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from polytag.hierarchy import Hierarchy
-from polytag.hierarchy.labels import close as spread
-from polytag.metrics.outcome import Outcome
+from polytag.metrics.outcome import Outcome, blocks
 from polytag.types import Array
 
 
@@ -57,7 +58,7 @@ class Broken(NamedTuple):
 def overlap(outcome: Outcome, close: bool) -> Overlap:
     """Compare the true with the predicted sets, ancestors added to both or sets as they are.
 
-    Cost: O(labels of the closed sets) for each level; blocks of some 64 MB.
+    Cost: O(n (labels + edges)) bytes read; blocks of some 2 MB.
     """
     return outcome.remember(("overlap", close), lambda: _overlap(outcome, close))
 
@@ -65,7 +66,7 @@ def overlap(outcome: Outcome, close: bool) -> Overlap:
 def broken(outcome: Outcome) -> Broken:
     """Count the edges that the predicted sets violate, as they are.
 
-    Cost: O(predicted labels times parents).
+    Cost: O(n edges) bytes read; blocks of some 2 MB.
     """
     return outcome.remember("broken", lambda: _broken(outcome))
 
@@ -87,63 +88,91 @@ def shares(hierarchy: Hierarchy) -> Array:
 def known_edges(outcome: Outcome) -> Array:
     """Return how many edges have both ends known in each instance, shape (n,)."""
     hierarchy, cells = outcome.hierarchy, outcome.cells
-    unknown = cells.matrix(cells.unknown_rows, cells.unknown_columns)
-    ends = np.bincount(hierarchy.edges.ravel(), minlength=hierarchy.q)
-    both = (unknown @ hierarchy.parents).multiply(unknown).sum(axis=1)
-    return np.asarray(len(hierarchy.edges) - unknown @ ends + both).ravel().astype(np.int64)
+    child, parent = hierarchy.edges.T
+    found = np.full(cells.n, len(child), dtype=np.int64)
+    if len(cells.unknown_rows):
+        unknown = cells.matrix(cells.unknown_rows, cells.unknown_columns)
+        for lower, upper in blocks(cells.n, _members(hierarchy)):
+            hidden = unknown[lower:upper].toarray().T
+            found[lower:upper] -= np.count_nonzero(hidden[child] | hidden[parent], axis=0)
+    return found
 
 
 def _overlap(outcome: Outcome, close: bool) -> Overlap:
     hierarchy, parts = outcome.hierarchy, []
-    on_level = (hierarchy.levels[:, None] == np.arange(1, hierarchy.depth + 1)).astype(np.int64)
-    part_of = shares(hierarchy)
-    for predicted, true, unknown in _blocks(outcome):
-        alpha, beta = ((hierarchy.close(each) if close else each) for each in (predicted, true))
+    child, parent = hierarchy.edges.T
+    up = _steps(child, parent, hierarchy.heights[parent])
+    down = _steps(parent, child, hierarchy.levels[child])
+    on_level, part_of = [np.flatnonzero(hierarchy.levels == level) for level in range(1, hierarchy.depth + 1)], shares(hierarchy)
+    for alpha, beta, unknown in _blocks(outcome):
+        if close:
+            alpha, beta = _spread(alpha, up), _spread(beta, up)
         if unknown is not None:
-            alpha, beta = (each - each.multiply(unknown) for each in (alpha, beta))
-        right = alpha.multiply(beta)
-        wrong = sparse.csr_array(abs(alpha - beta))
-        under = spread(sparse.csr_array(wrong @ hierarchy.children), hierarchy.children, hierarchy.depth) if wrong.nnz else wrong
-        first = sparse.csr_array(wrong - wrong.multiply(under != 0)) if wrong.nnz else wrong
-        by_row = [_sums(each, 1) for each in (right, alpha, beta)]
-        by_column = [_sums(each, 0) for each in (right, alpha, beta)]
-        parts.append([*by_row, *by_column, np.asarray(wrong @ on_level), _sums(first, 1), np.asarray(first @ part_of)])
-    joined = [np.concatenate(each) if number < 3 or number > 5 else np.sum(each, axis=0) for number, each in enumerate(zip(*parts))]
+            alpha, beta = alpha & ~unknown, beta & ~unknown
+        right, wrong = alpha & beta, alpha ^ beta
+        first = wrong & ~_below(wrong, down)
+        by_row = [np.count_nonzero(each, axis=0) for each in (right, alpha, beta)]
+        by_column = [np.count_nonzero(each, axis=1) for each in (right, alpha, beta)]
+        by_level = np.stack([np.count_nonzero(wrong[here], axis=0) for here in on_level], axis=1)
+        parts.append([*by_row, *by_column, by_level, np.count_nonzero(first, axis=0), part_of @ first])
+    joined = [np.sum(each, axis=0) if 3 <= number <= 5 else np.concatenate(each) for number, each in enumerate(zip(*parts))]
     return Overlap(*joined)
 
 
 def _broken(outcome: Outcome) -> Broken:
     hierarchy, parts = outcome.hierarchy, []
-    above = _right_above(hierarchy)
+    child, parent = hierarchy.edges.T
+    near = hierarchy.levels[child] - hierarchy.levels[parent] == 1
+    right_above = _steps(parent[near], child[near], np.zeros(int(near.sum()), dtype=np.int64))
     for predicted, _, unknown in _blocks(outcome):
-        asked = sparse.csr_array(predicted @ hierarchy.parents)
-        held = predicted
+        asked = predicted[child]
         if unknown is not None:
-            asked, held = asked - asked.multiply(unknown), predicted + unknown
-        total = _sums(asked, 1)
-        below_top = sparse.csr_array(predicted.multiply(hierarchy.levels[None, :] > 1), dtype=np.int32)
-        led = below_top.multiply((held @ above) != 0)
-        parts.append((total - _sums(asked.multiply(predicted), 1), total, _sums(below_top, 1) - _sums(led, 1)))
+            asked &= ~unknown[parent]
+        held = predicted if unknown is None else predicted | unknown
+        orphans = np.zeros(predicted.shape[1], dtype=np.int64)
+        for giver, starts, takers in right_above:
+            orphans += np.count_nonzero(predicted[takers] & ~np.logical_or.reduceat(held[giver], starts, axis=0), axis=0)
+        parts.append((np.count_nonzero(asked & ~predicted[parent], axis=0), np.count_nonzero(asked, axis=0), orphans))
     violated, asked_for, orphans = (np.concatenate(each) for each in zip(*parts))
     return Broken(violated, asked_for, known_edges(outcome), orphans)
 
 
-def _blocks(outcome: Outcome) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield predicted, true and unknown cells of blocks of instances, as CSR arrays of ones; ``None`` where nothing is unknown."""
+def _blocks(outcome: Outcome) -> Iterator[tuple[Array, Array, Array | None]]:
+    """Yield predicted, true and unknown cells of blocks of instances, shape (q, block); ``None`` where nothing is unknown."""
     cells = outcome.cells
     true = cells.matrix(cells.rows, cells.columns)
     unknown = cells.matrix(cells.unknown_rows, cells.unknown_columns) if len(cells.unknown_rows) else None
-    for lower, upper, predicted in outcome.predicted():
-        yield predicted, true[lower:upper], None if unknown is None else unknown[lower:upper]
+    for lower, upper, predicted in outcome.predicted(_members(outcome.hierarchy)):
+        hidden = None if unknown is None else unknown[lower:upper].toarray().T
+        yield np.ascontiguousarray(predicted.T), np.ascontiguousarray(true[lower:upper].toarray().T), hidden
 
 
-def _right_above(hierarchy: Hierarchy) -> Any:
-    """Return the array (q, q) with a one at (parent, child) of each edge between two consecutive levels."""
-    child, parent = hierarchy.edges.T
-    near = hierarchy.levels[child] - hierarchy.levels[parent] == 1
-    cells = (np.ones(int(near.sum()), dtype=np.int32), (parent[near], child[near]))
-    return sparse.csr_array(cells, shape=(hierarchy.q, hierarchy.q))
+def _members(hierarchy: Hierarchy) -> int:
+    return max(hierarchy.q, len(hierarchy.edges))
 
 
-def _sums(matrix: Any, axis: int) -> Array:
-    return np.asarray(matrix.sum(axis=axis), dtype=np.int64).ravel()
+def _steps(giver: Array, taker: Array, turn: Array) -> list[tuple[Any, Any, Any]]:
+    """Return for each turn its givers sorted by who takes from them, where those of each taker start, and the takers."""
+    found = []
+    for step in np.unique(turn):
+        edges = np.flatnonzero(turn == step)
+        edges = edges[np.argsort(taker[edges], kind="stable")]
+        takers, starts = np.unique(taker[edges], return_index=True)
+        found.append((giver[edges], starts, takers))
+    return found
+
+
+def _spread(sets: Array, steps: list[tuple[Any, Any, Any]]) -> Array:
+    """Return the sets (q, block) with everything that can be reached from them."""
+    sets = sets.copy()
+    for giver, starts, takers in steps:
+        sets[takers] |= np.logical_or.reduceat(sets[giver], starts, axis=0)
+    return sets
+
+
+def _below(sets: Array, steps: list[tuple[Any, Any, Any]]) -> Array:
+    """Return what can be reached from the sets (q, block) by at least one step."""
+    found = np.zeros_like(sets)
+    for giver, starts, takers in steps:
+        found[takers] = np.logical_or.reduceat(sets[giver] | found[giver], starts, axis=0)
+    return found

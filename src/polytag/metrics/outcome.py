@@ -6,11 +6,10 @@ from functools import cached_property
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
-from scipy import sparse
 
 from polytag.errors import ParameterError
 from polytag.hierarchy import Hierarchy
-from polytag.metrics.cells import Cells, dense, read_hierarchy, read_scores, read_threshold
+from polytag.metrics.cells import Cells, as_hierarchy, dense, read_scores, read_threshold
 from polytag.metrics.pairs import Pairs, count_pairs, positions, summarize
 from polytag.types import Array, ArrayLike
 
@@ -63,7 +62,7 @@ class Outcome:
         self._scores = None if scores is None else read_scores(scores, shape)
         self._labels = labels
         self._threshold = None if threshold is None else read_threshold(threshold, shape[1])
-        self._hierarchy = None if hierarchy is None else read_hierarchy(hierarchy, shape[1])
+        self._hierarchy = None if hierarchy is None else as_hierarchy(hierarchy, shape[1])
         self._memory: dict[Any, Any] = {}
         self.window = 6
         if labels is not None and tuple(labels.shape if hasattr(labels, "shape") else np.shape(labels)) != shape:
@@ -81,7 +80,7 @@ class Outcome:
         if hierarchy is self._hierarchy:
             return self
         other = copy.copy(self)
-        other._hierarchy = read_hierarchy(hierarchy, self.cells.q)
+        other._hierarchy = as_hierarchy(hierarchy, self.cells.q)
         other._memory = dict(self._memory) if self._hierarchy is None else {}
         return other
 
@@ -200,20 +199,22 @@ class Outcome:
         right_by_row = np.bincount(cells.rows[right], minlength=cells.n)
         return Sets(by_row, by_column, right_by_row, np.bincount(cells.columns[right], minlength=cells.q))
 
-    def predicted(self) -> Iterator[tuple[int, int, Any]]:
-        """Yield first and last + 1 of blocks of instances, with the known cells that are predicted there: a CSR array of ones (int32).
+    def predicted(self, members: int) -> Iterator[tuple[int, int, Array]]:
+        """Yield first and last + 1 of blocks of instances, with the known cells that are predicted there as booleans.
+
+        Args:
+            members: What is counted for each instance; blocks are small enough for so many numbers.
 
         Raises:
             ParameterError: Neither ``labels`` nor ``threshold`` was given.
         """
         self._check_sets()
-        if not hasattr(self._labels, "tocsr"):
-            for lower, upper, chosen in self._chosen():
-                yield lower, upper, sparse.csr_array(chosen, dtype=np.int32)
-            return
-        whole = self.cells.matrix(*_chosen_cells(self.cells, self._labels))
-        for lower, upper in blocks(self.cells.n, self.cells.q):
-            yield lower, upper, whole[lower:upper]
+        if hasattr(self._labels, "tocsr"):
+            whole = self.cells.matrix(*_chosen_cells(self.cells, self._labels))
+            for lower, upper in blocks(self.cells.n, members):
+                yield lower, upper, whole[lower:upper].toarray()
+        else:
+            yield from self._chosen(members)
 
     def remember(self, key: Any, compute: Callable[[], T]) -> T:
         """Return what was computed under this key before, or compute it now; for counts that several metrics share."""
@@ -261,11 +262,11 @@ class Outcome:
                 "this metric compares label sets; pass labels (n, q), or scores with threshold= (labels are where score > threshold)"
             )
 
-    def _chosen(self) -> Iterator[tuple[int, int, Array]]:
+    def _chosen(self, members: int) -> Iterator[tuple[int, int, Array]]:
         """Yield blocks of instances with what is predicted there as booleans, unknown cells as False; for labels that are not sparse."""
         cells = self.cells
         given = None if self._labels is None else dense(self._labels, "labels")
-        for lower, upper in blocks(cells.n, cells.q):
+        for lower, upper in blocks(cells.n, members):
             chosen = self.scores[lower:upper] > self._exact_threshold() if given is None else _as_bool(given[lower:upper])
             inside = (cells.unknown_rows >= lower) & (cells.unknown_rows < upper)
             if inside.any():
@@ -278,7 +279,7 @@ class Outcome:
         by_row, by_column = np.empty(cells.n, dtype=np.int64), np.zeros(cells.q, dtype=np.int64)
         right = np.empty(len(cells.rows), dtype=bool)
         starts = np.searchsorted(cells.rows, np.arange(cells.n + 1))
-        for lower, upper, chosen in self._chosen():
+        for lower, upper, chosen in self._chosen(cells.q):
             by_row[lower:upper] = np.count_nonzero(chosen, axis=1)
             by_column += np.count_nonzero(chosen, axis=0)
             own = slice(starts[lower], starts[upper])

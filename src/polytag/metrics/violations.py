@@ -13,7 +13,7 @@ from scipy import sparse
 
 from polytag.errors import DataError
 from polytag.hierarchy import Hierarchy
-from polytag.metrics.cells import dense, read_hierarchy
+from polytag.metrics.cells import as_hierarchy, dense
 from polytag.metrics.hierarchical_counts import Broken, broken, known_edges
 from polytag.metrics.outcome import Outcome, blocks
 from polytag.metrics.spec import Detail, mean_of, metric, quotient, variant
@@ -101,7 +101,7 @@ def hvr_levels(Y: Any, labels: ArrayLike | None = None, *, hierarchy: Any = None
         0.5
     """
     if levels is not None:
-        labels = _sets_of(dense(levels, "levels"), read_hierarchy(hierarchy))
+        labels = _sets_of(dense(levels, "levels"), as_hierarchy(hierarchy))
         Y = sparse.csr_array(labels.shape, dtype=np.int8)
     found, known = _read(Y, labels, hierarchy)
     return mean_of(np.where(known, found.orphans > 0, np.nan))

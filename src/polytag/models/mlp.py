@@ -1,11 +1,12 @@
 """The multi-layer perceptron: a shared representation, one output per label."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from polytag.errors import ParameterError
 from polytag.losses import BCE, Loss
 from polytag.models.base import MultiLabelModel
 from polytag.nn import layer_widths, linear, mlp_block
@@ -25,9 +26,10 @@ class MLP(MultiLabelModel):
         dropout: Probability of dropping a hidden unit in training.
         batch_norm: Normalise each hidden unit over the batch.
         loss: What to minimise; ``None`` is binary cross-entropy.
+        init: Initial weights: ``"kaiming"``, see ``polytag.nn.mlp_block``, or ``"torch"``, as PyTorch's layers start.
 
     Raises:
-        ParameterError: A number makes no sense.
+        ParameterError: A value makes no sense.
 
     Cost: O(b (d h1 + h1 h2 + ... + h q)) a step.
 
@@ -55,12 +57,19 @@ class MLP(MultiLabelModel):
         dropout: float = 0.2,
         batch_norm: bool = True,
         loss: Loss | None = None,
+        init: Literal["kaiming", "torch"] = "kaiming",
     ) -> None:
         super().__init__()
+        if init not in ("kaiming", "torch"):
+            raise ParameterError(f"expected init 'kaiming' or 'torch', but got {init!r}")
         widths = [d, *layer_widths("hidden", hidden)]
         self.hidden = mlp_block(widths, batch_norm=batch_norm, dropout=dropout) if len(widths) > 1 else nn.Identity()
         self.output = linear(widths[-1], q, "none")
         self.loss = BCE() if loss is None else loss
+        if init == "torch":
+            for layer in self.modules():
+                if isinstance(layer, nn.Linear):
+                    layer.reset_parameters()
 
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b q"]:
         """Return the logits."""
