@@ -85,7 +85,7 @@ def test_what_is_here_runs_under_the_settings_of_each_set(monkeypatch: pytest.Mo
     part = by_name["cellcycle_FUN"]
     assert (part.experiment.protocol.epochs, part.experiment.protocol.lr, part.experiment.protocol.seeds) == (106, 1e-4, (0, 1))
     assert part.arms[0].method.model_params == {"hidden": 500, "dropout": 0.7}
-    assert part.arms[1].method.model_params == {"hidden": [500, 500], "batch_norm": False, "dropout": 0.7}
+    assert part.arms[1].method.model_params == {"hidden": [500, 500], "batch_norm": False, "dropout": 0.7, "init": "torch"}
     assert part.arms[1].method.closure == "up"
     own = by_name["main-hmcn"].experiment.protocol
     assert (own.lr, own.batch_size, own.weight_decay, len(by_name["main-hmcn"].cases)) == (1e-3, 32, 0.0, 15)
