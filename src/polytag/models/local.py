@@ -1,8 +1,7 @@
 """Local classifiers in one network: each label learns from the rows that its place in the hierarchy allots to it."""
 
 from collections.abc import Mapping
-from copy import deepcopy
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -10,24 +9,21 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polytag import registry
-from polytag.data.table import Table
 from polytag.errors import ParameterError
 from polytag.hierarchy import Constraint, Hierarchy
 from polytag.losses import BCE
 from polytag.losses.base import at_least_float32
-from polytag.models.base import MultiLabelModel, Objective
+from polytag.models.base import Objective
+from polytag.models.network_inside import NetworkInside, network_or
 from polytag.nn import linear, mlp_block
 from polytag.registry import register
 from polytag.types import Array, Batch
 
 POLICIES = ("exclusive", "less_exclusive", "less_inclusive", "inclusive", "siblings", "exclusive_siblings")
-_READERS = {"tokens": "xmlcnn", "images": "small_cnn"}
-"""The network where the rows are no table and none is named."""
 
 
 @register("model", "local")
-class Local(MultiLabelModel):
+class Local(NetworkInside):
     """Asks of each label a question that supposes its parents, and trains it on the rows where the question makes sense.
 
     One network gives a logit z_A for each label, ``h_A = sigmoid(z_A)``; a mask says which rows teach which label. With
@@ -81,7 +77,6 @@ class Local(MultiLabelModel):
     """
 
     DEFAULTS: ClassVar[Mapping[str, Any]] = {"lr": 1e-4, "weight_decay": 1e-5, "batch_size": 4, "epochs": 200, "patience": 20}
-    INPUTS: ClassVar[tuple[str, ...]] = ("table", "tokens", "images")
     NEEDS_HIERARCHY: ClassVar[bool] = True
 
     def __init__(
@@ -107,8 +102,6 @@ class Local(MultiLabelModel):
                 f"expected per 'parent', 'node' or 'level', policy among {', '.join(POLICIES)}, and closure 'up' or 'down', but got "
                 f"{per=}, {policy=}, {closure=}"
             )
-        if network_params and not isinstance(network, str):
-            raise ParameterError(f"expected network_params only with the name of a model as network, but got {network=}, {network_params=}")
         if network is not None and per == "level":
             raise ParameterError("expected no network for per='level', which has a perceptron for each level; take per='parent' or 'node'")
         labels = Hierarchy.of(hierarchy)
@@ -116,47 +109,12 @@ class Local(MultiLabelModel):
             raise ParameterError(f"expected a hierarchy over the {q} labels, but got one over {labels.q}")
         self.per, self.policy, self.closure, self.bce = per, policy, closure, BCE()
         self.constraint = LogProduct(labels)
-        self.network: nn.Module
         sizes = [d, *[hidden] * layers]
-        if isinstance(network, str):
-            self.network = registry.get("model", network)(d, q, **dict(network_params or {}))
-        elif network is not None:
-            self.network = deepcopy(network)
-        elif per == "level":
-            self.network = _Levels(sizes, labels.levels, dropout)
-        else:
-            self.network = _perceptron(sizes, q, dropout)
 
-    @classmethod
-    def from_data(
-        cls,
-        train: Table,
-        *,
-        seed: int = 0,
-        preset: str | None = None,
-        network: str | nn.Module | None = None,
-        network_params: Mapping[str, Any] | None = None,
-        **params: Any,
-    ) -> Self:
-        """Build the model for a training table, and in it the named network with what that needs from the table.
+        def own() -> nn.Module:
+            return _Levels(sizes, labels.levels, dropout) if per == "level" else _perceptron(sizes, q, dropout)
 
-        Raises:
-            DataError: The network does not read this kind of data, or as for the class.
-            ParameterError: The network has no such parameter.
-        """
-        chosen = _READERS.get(train.kind) if network is None else network
-        if isinstance(chosen, str):
-            kind = registry.get("model", chosen)
-            kind.check_inputs(train)
-            kind.check_names(network_params or {})
-            network_params = {**kind.context(train), **dict(network_params or {})}
-        return super().from_data(train, seed=seed, preset=preset, network=chosen, network_params=network_params, **params)
-
-    @classmethod
-    def tokenizer(cls, params: Mapping[str, Any]) -> Any:
-        """Return the tokenizer of the named network."""
-        network = params.get("network")
-        return registry.get("model", network).tokenizer(params.get("network_params") or {}) if isinstance(network, str) else None
+        self.network = network_or(own, network, network_params, d, q)
 
     def forward(self, x: Float[Tensor, "b ..."]) -> Float[Tensor, "b q"]:
         """Return the logits of the scores."""
@@ -186,10 +144,6 @@ class Local(MultiLabelModel):
         if self.per == "parent":
             return present.to(y.dtype), known & (self.constraint.any_parent(present) | self.constraint.top)
         return self._by_policy(y, known, present)
-
-    def param_groups(self, lr: float) -> list[dict[str, Any]]:
-        """Return the groups of the network."""
-        return self.network.param_groups(lr) if isinstance(self.network, MultiLabelModel) else super().param_groups(lr)
 
     def _by_policy(self, y: Tensor, known: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Return targets and mask of the six policies."""
