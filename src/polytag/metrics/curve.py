@@ -1,7 +1,7 @@
 """Areas under precision-recall curves, by the names that hierarchical papers give them, and by both ways to measure them.
 
 ``micro_auprc`` is the area under the curve of all cells at once, measured in steps (scikit-learn, C-HMCNN); papers in the line of Clus
-interpolate between its points, which gives values that differ by some thousandths: ``micro_auprc_interpolated``.
+interpolate between its points, which gives values that differ by up to some thousandths: ``micro_auprc_interpolated``.
 """
 
 from typing import Any
