@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from polytag import Dataset, Table, Trainer
+from polytag import Dataset, Hierarchy, Table, Trainer
 from polytag.errors import DivergenceError, ParameterError, ResumeError, UnknownNameError
+from polytag.metrics import h_f1
 from polytag.models import CLIF, DELA, MLP, Linear
 from polytag.selectors import AdaC, Adaptive, Hard, Random
 from polytag.training import Callback, Run, cosine, predict, score, step_decay
@@ -323,3 +324,15 @@ def test_weights_of_rows_act_like_repeated_rows() -> None:
         batch, repeated = table[torch.tensor([0, 1, 2])], table[twice]
         weighted = model.objective(batch._replace(x=batch.x.double(), weight=weights)).loss
         torch.testing.assert_close(weighted / 2, model.objective(repeated._replace(x=repeated.x.double())).loss)
+
+
+def test_metrics_of_a_hierarchy_are_measured_under_that_of_the_table() -> None:
+    plain = make_table().dataset
+    hierarchy = Hierarchy(plain.label_names, [(1, 0), (2, 0), (3, 2)])
+    table = Table(replace(plain, Y=hierarchy.close(plain.Y), hierarchy=hierarchy))
+    model = Linear.from_data(table)
+    proba = predict(model, table).double().sigmoid().numpy()
+    assert score(model, table, "h_f1") == h_f1(table.dataset.Y, proba > 0.5, hierarchy=hierarchy)
+    Trainer(epochs=1, monitor="h_f1").fit(model, table, make_selector("random", table), table)
+    with pytest.raises(ParameterError, match="hierarchy"):
+        score(model, Table(plain), "h_f1")

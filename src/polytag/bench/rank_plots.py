@@ -122,7 +122,7 @@ def plot_all_ranks(results: Results, folder: Path) -> list[Path]:
     """
     methods = [(method.backbone, method.strategy) for method in results.experiment.methods]
     files = []
-    for metric in results.experiment.metrics:
+    for metric in results.ranked:
         table = np.array([[results.mean(name, *method, metric) for method in methods] for name in results.blocks().names])
         whole = table[~np.isnan(table).any(axis=1)]
         if len(methods) < 3 or len(whole) < 2:

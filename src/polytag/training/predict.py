@@ -53,7 +53,10 @@ def score(model: MultiLabelModel, table: Table, metric: str, *, batch_size: int 
             cells = int((~batch.y.isnan()).sum())
             known, total = known + cells, total + float(bce(block.double(), batch.y.cpu().double())) * cells
         return total / max(known, 1)
-    return metrics.evaluate(table.dataset.Y, logits.double().sigmoid().numpy(), threshold=0.5, metrics=[metric])[metric]
+    found = metrics.evaluate(
+        table.dataset.Y, logits.double().sigmoid().numpy(), threshold=0.5, metrics=[metric], hierarchy=table.dataset.hierarchy
+    )
+    return found[metric]
 
 
 def glance(model: MultiLabelModel, x: Tensor, precision: str = "float32") -> Float[Tensor, "b q"]:
