@@ -6,12 +6,12 @@ import torch
 from tests.reference import hcal as slow
 from torch import nn
 
-from polytag.bench.fitting import Decides
 from polytag.data import Dataset, Table
 from polytag.errors import DataError, ParameterError
 from polytag.hierarchy import Hierarchy
 from polytag.losses import ASL, BCE
 from polytag.models import HCAL, level_tasks
+from polytag.models.base import Decides
 from polytag.models.hcal import classes_per_level
 from polytag.models.level_tasks import LevelTask, LevelWeights, Units, class_means, class_units, softmax_log_odds
 from polytag.testing import models as contract

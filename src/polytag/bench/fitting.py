@@ -2,11 +2,9 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, runtime_checkable
-from typing import Protocol as TypingProtocol
+from typing import Any, NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 from polytag import registry
 from polytag.bench.method import Method, parameters
@@ -16,7 +14,7 @@ from polytag.data.prepare import PreparedSplit
 from polytag.data.table import Table
 from polytag.enhance import Companion, Enhancer, Recovered
 from polytag.errors import DataError
-from polytag.models.base import MultiLabelModel
+from polytag.models.base import Decides, MultiLabelModel
 from polytag.models.enhanced import Enhanced
 from polytag.selectors.base import BatchSelector
 from polytag.training import Callback, Epoch, Run, predict, shared
@@ -41,17 +39,6 @@ class Fitted(NamedTuple):
     setup: float
     training: dict[str, Any]
     search: dict[str, Any] | None = None
-
-
-@runtime_checkable
-class Decides(TypingProtocol):
-    """A model with a threshold of its own, learnt after its weights."""
-
-    def fit_threshold(self, table: Table) -> None:
-        """Learn the threshold on training rows."""
-
-    def decide(self, x: Tensor) -> Tensor:
-        """Return the labels, 0 or 1."""
 
 
 class Seeds(NamedTuple):

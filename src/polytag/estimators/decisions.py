@@ -1,25 +1,14 @@
 """Models that decide by themselves which labels a row has, by a threshold that they learn after their weights."""
 
 import copy
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from polytag.data.table import Table
+from polytag.models.base import Decides
 from polytag.types import Array
-
-
-@runtime_checkable
-class Decides(Protocol):
-    """A model with a threshold of its own."""
-
-    def fit_threshold(self, table: Table) -> None:
-        """Learn the threshold on training rows."""
-
-    def decide(self, x: Tensor) -> Tensor:
-        """Return the labels, 0 or 1."""
 
 
 def has_own_decisions(model: Any, threshold: Any) -> bool:

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Self, cast
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, cast, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -177,6 +177,17 @@ class MultiLabelModel(nn.Module, abc.ABC):
     def param_groups(self, lr: float) -> list[dict[str, Any]]:
         """Return the optimiser's parameter groups; by default one with all parameters at ``lr``."""
         return [{"params": list(self.parameters()), "lr": lr}]
+
+
+@runtime_checkable
+class Decides(Protocol):
+    """A model with a threshold of its own, learnt after its weights."""
+
+    def fit_threshold(self, table: Table) -> None:
+        """Learn the threshold on training rows."""
+
+    def decide(self, x: Tensor) -> Tensor:
+        """Return the labels, 0 or 1."""
 
 
 def _is_plain(value: Any) -> bool:
