@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +15,7 @@ from polytag.models.base import Objective
 from polytag.models.enhanced import Enhanced
 from polytag.registry import get, names
 from polytag.selectors import Adaptive, Random
+from polytag.testing.models import Subject
 from polytag.training import Callback, Epoch, Run, checkpoint
 from polytag.training.means import ObjectiveMeans
 
@@ -96,7 +98,8 @@ def test_parts_that_are_no_detached_scalars_are_refused(table: Table, part) -> N
 
 
 @pytest.mark.parametrize("name", [name for name in names("model") if "table" in get("model", name).INPUTS])
-def test_every_model_names_parts_that_can_be_recorded(table: Table, name: str) -> None:
+def test_every_model_names_parts_that_can_be_recorded(name: str) -> None:
+    table = Subject(get("model", name)).shown(np.random.default_rng(0).normal(size=(32, 5)), np.tile([[1, 0, 0], [0, 1, 1]], (16, 1)))
     run = Trainer(epochs=1).fit(get("model", name).from_data(table), table, Random(table.labels, 16))
     assert all(isinstance(mean, float) for mean in run.history[0].parts.values())
 

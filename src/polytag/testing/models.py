@@ -276,7 +276,8 @@ def check_evaluation(make: Subject) -> None:
     state, random = deepcopy(model.state_dict()), torch.random.get_rng_state()
     first = logits_of(model, x)
     assert torch.equal(logits_of(model, x), first)
-    torch.testing.assert_close(torch.cat([logits_of(model, row[None]) for row in x]), first)
+    alone = torch.cat([logits_of(model, row[None]) for row in x])
+    torch.testing.assert_close(alone, first, rtol=1e-4, atol=1e-5)  # sums of single precision, in another order
     torch.testing.assert_close(model(x).detach(), first)
     assert torch.equal(torch.random.get_rng_state(), random)
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
