@@ -60,7 +60,7 @@ class Noise(Companion):
 
 class Pointless(Enhancer):
     def fit_transform(self, X, Y, *, seed=0):
-        raise NotImplementedError
+        return np.full(np.shape(Y), 1 / np.shape(Y)[1])
 
     def companion(self, train, width, *, seed=0):
         return Noise(train.q)

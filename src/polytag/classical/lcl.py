@@ -1,18 +1,17 @@
 """LCL, a local classifier per level: which labels of this level?"""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from polytag.classical.base import base_learner
-from polytag.classical.local import Choice, LocalClassifier, marginals, refuse_several
-from polytag.errors import ParameterError
+from polytag.classical.local import Choice, SetClassifier, marginals, refuse_several
 from polytag.registry import register
 from polytag.types import Array
 
 
 @register("classical", "lcl")
-class LCL(LocalClassifier):
+class LCL(SetClassifier):
     """Train a multi-class classifier for each level of the hierarchy; predict level by level, below what was taken before.
 
     The classifier of a level learns from the rows with a label there. With ``several="refuse"`` that is one label a row, and prediction
@@ -53,26 +52,6 @@ class LCL(LocalClassifier):
         array([[0, 1, 0, 0],
                [1, 0, 0, 1]])
     """
-
-    def __init__(
-        self,
-        estimator: Any = None,
-        *,
-        hierarchy: Any = None,
-        several: Literal["refuse", "powerset"] = "refuse",
-        combine: str = "product",
-        random_state: Any = None,
-    ) -> None:
-        self.estimator = estimator
-        self.hierarchy = hierarchy
-        self.several = several
-        self.combine = combine
-        self.random_state = random_state
-
-    def _check(self, n: int, q: int) -> None:
-        super()._check(n, q)
-        if self.several not in ("refuse", "powerset"):
-            raise ParameterError(f"expected several 'refuse' or 'powerset', but got {self.several!r}")
 
     def _learn(self, X: Any, Y: Array, rng: np.random.Generator) -> None:
         self._tree = tree = self._inner(Y)

@@ -1,18 +1,17 @@
 """LCPN, a local classifier per parent node: at each label, which of its children?"""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from polytag.classical.base import base_learner
-from polytag.classical.local import Choice, LocalClassifier, children_of, marginals, refuse_several
-from polytag.errors import ParameterError
+from polytag.classical.local import Choice, SetClassifier, children_of, marginals, refuse_several
 from polytag.registry import register
 from polytag.types import Array
 
 
 @register("classical", "lcpn")
-class LCPN(LocalClassifier):
+class LCPN(SetClassifier):
     """Train a multi-class classifier at each label that has children, and at an artificial root, to choose among the children.
 
     The classifier at P learns from the rows that have P. With ``several="refuse"`` each row has one child of P, or stops there and then
@@ -55,26 +54,6 @@ class LCPN(LocalClassifier):
         array([[0, 1, 0, 0],
                [1, 0, 0, 1]])
     """
-
-    def __init__(
-        self,
-        estimator: Any = None,
-        *,
-        hierarchy: Any = None,
-        several: Literal["refuse", "powerset"] = "refuse",
-        combine: str = "product",
-        random_state: Any = None,
-    ) -> None:
-        self.estimator = estimator
-        self.hierarchy = hierarchy
-        self.several = several
-        self.combine = combine
-        self.random_state = random_state
-
-    def _check(self, n: int, q: int) -> None:
-        super()._check(n, q)
-        if self.several not in ("refuse", "powerset"):
-            raise ParameterError(f"expected several 'refuse' or 'powerset', but got {self.several!r}")
 
     def _learn(self, X: Any, Y: Array, rng: np.random.Generator) -> None:
         self._tree = tree = self._inner(Y)

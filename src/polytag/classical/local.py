@@ -1,7 +1,7 @@
 """What local classifiers share: the hierarchy over the labels that vary, the choice among label sets, scores combined along a path."""
 
 import warnings
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.base import clone
@@ -80,6 +80,30 @@ class LocalClassifier(ClassicalClassifier):
                 mean = total[:, k] / steps[:, k]
                 scores[:, k] = mean if self.combine == "arithmetic" else np.exp(mean)
         return scores
+
+
+class SetClassifier(LocalClassifier):
+    """Local classifiers that choose one of several labels, or one of the label sets that rows have."""
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        hierarchy: Any = None,
+        several: Literal["refuse", "powerset"] = "refuse",
+        combine: str = "product",
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.hierarchy = hierarchy
+        self.several = several
+        self.combine = combine
+        self.random_state = random_state
+
+    def _check(self, n: int, q: int) -> None:
+        super()._check(n, q)
+        if self.several not in ("refuse", "powerset"):
+            raise ParameterError(f"expected several 'refuse' or 'powerset', but got {self.several!r}")
 
 
 class Choice:
