@@ -46,7 +46,7 @@ def test_equals_a_hand_written_loop_bitwise(name: str, model_class) -> None:
 
     theirs = model_class.from_data(table, seed=1)
     selector = make_selector(name, table)
-    optimizer = torch.optim.Adam(theirs.param_groups(0.01), weight_decay=1e-4)
+    optimizer = torch.optim.Adam(theirs.param_groups(0.01), weight_decay=1e-4, fused=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         theirs.train()
@@ -295,7 +295,7 @@ def test_candidates_and_weights_equal_a_hand_written_loop_bitwise(model_class) -
     ours, theirs = model_class.from_data(table, seed=1), model_class.from_data(table, seed=1)
     Trainer(epochs=5, lr=0.01, seed=3).fit(ours, table, Choosy(table.labels, 16, x=table.dataset.X, seed=0))
 
-    selector, optimizer = Choosy(table.labels, 16, x=table.dataset.X, seed=0), torch.optim.Adam(theirs.param_groups(0.01))
+    selector, optimizer = Choosy(table.labels, 16, x=table.dataset.X, seed=0), torch.optim.Adam(theirs.param_groups(0.01), fused=True)
     screened = 0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)

@@ -16,6 +16,7 @@ from polytag.enhance.estimator_losses import interaction_loss, similarity_loss, 
 from polytag.enhance.residual_estimator import ResidualEstimator
 from polytag.errors import DataError, ParameterError
 from polytag.losses.base import at_least_float32
+from polytag.nn.optimizers import build_optimizer
 from polytag.nn.seeding import seeded
 from polytag.registry import register
 from polytag.types import Array, ArrayLike, Batch
@@ -186,7 +187,7 @@ class FLEM(Enhancer):
         """Train a linear model and the estimator together."""
         own = companion.model_groups(model, [{"params": list(model.parameters()), "lr": self.lr}])
         groups = [*own, *companion.param_groups(self.lr)]
-        optimizer = torch.optim.AdamW(groups, lr=self.lr, weight_decay=self.weight_decay, amsgrad=True)
+        optimizer = build_optimizer(torch.optim.AdamW, groups, lr=self.lr, weight_decay=self.weight_decay, amsgrad=True)
 
         def loss(rows: Tensor) -> Tensor:
             batch = table[rows]

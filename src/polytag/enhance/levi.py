@@ -13,6 +13,7 @@ from torch.nn import functional
 from polytag.enhance.base import Enhancer, checked
 from polytag.enhance.descent import BLOCK, ScaledRows, descend
 from polytag.errors import ParameterError
+from polytag.nn.optimizers import build_optimizer
 from polytag.nn.seeding import seeded
 from polytag.registry import register
 from polytag.types import Array, ArrayLike
@@ -138,7 +139,7 @@ class LEVI(Enhancer):
         y = torch.as_tensor(labels, dtype=torch.float32, device=self.device)
         with seeded(seed, self.device):
             network = VariationalAutoencoder(rows.d, q, self.hidden, max(self.latent, q), self.dropout).to(self.device)
-            optimizer = torch.optim.Adam(network.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
+            optimizer = build_optimizer(torch.optim.Adam, network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
 
             def loss(batch: Tensor) -> Tensor:
                 x = rows[batch]

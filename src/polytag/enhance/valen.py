@@ -15,6 +15,7 @@ from polytag.enhance.descent import BLOCK, ScaledRows, column_moments, descend
 from polytag.enhance.dirichlet import bounded, compatibility, cross_entropy, dirichlet_divergence, masked_concentration, restricted
 from polytag.enhance.neighbour_graph import GraphEncoder, NeighbourGraph
 from polytag.errors import ParameterError
+from polytag.nn.optimizers import build_optimizer
 from polytag.nn.seeding import seeded
 from polytag.registry import register
 from polytag.types import Array, ArrayLike
@@ -246,9 +247,8 @@ class VALEN(Enhancer):
 
     def _descend(self, loss: Callable[[Tensor], Tensor], modules: list[nn.Module], n: int, epochs: int) -> None:
         parameters = [p for module in modules for p in module.parameters()]
-        optimizer: torch.optim.Optimizer
         if self.optimizer == "adam":
-            optimizer = torch.optim.Adam(parameters, lr=self.lr, weight_decay=self.weight_decay, fused=True)
+            optimizer = build_optimizer(torch.optim.Adam, parameters, lr=self.lr, weight_decay=self.weight_decay)
         else:
             optimizer = torch.optim.SGD(parameters, lr=self.lr, momentum=0.9, weight_decay=self.weight_decay, fused=True)
         descend(loss, optimizer, n, epochs=epochs, batch_size=self.batch_size)

@@ -64,7 +64,6 @@ class CHMCNN(NetworkInside):
         "epochs": 200,
         "patience": 20,
         "monitor": "micro_ap",
-        "optimizer_params": {"fused": True},  # with few rows and millions of weights, plain Adam takes longer than all the rest
     }
     NEEDS_HIERARCHY: ClassVar[bool] = True
 

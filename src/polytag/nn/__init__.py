@@ -5,6 +5,7 @@ from polytag.nn.flow import ConditionalFlow
 from polytag.nn.gaussian import LOGVAR, clamp_logvar, gaussian_kl, log_normal_cdf, reparameterise
 from polytag.nn.labelwise import LabelwiseLinear, label_blocks
 from polytag.nn.norm import BatchNorm, pooled_statistics
+from polytag.nn.optimizers import build_optimizer
 from polytag.nn.perceptron import layer_widths, linear, mlp_block
 from polytag.nn.seeding import seeded
 from polytag.nn.tokens import ActiveTokens, FeatureTokens, InputTokens, PatchTokens, by_length, token_context
@@ -23,6 +24,7 @@ __all__ = [
     "LabelDecoderLayer",
     "LabelwiseLinear",
     "PatchTokens",
+    "build_optimizer",
     "by_length",
     "clamp_logvar",
     "gaussian_kl",

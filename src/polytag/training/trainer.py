@@ -14,6 +14,7 @@ from polytag import metrics
 from polytag.data.table import Table
 from polytag.errors import DivergenceError, ParameterError
 from polytag.models.base import MultiLabelModel, Objective
+from polytag.nn.optimizers import build_optimizer
 from polytag.nn.seeding import seeded
 from polytag.selectors.base import BatchSelector
 from polytag.training.callbacks import Callback
@@ -43,7 +44,8 @@ class Trainer:
         epochs: Number of epochs.
         lr: Learning rate.
         weight_decay: L2 penalty of the optimiser.
-        optimizer: Optimiser class; called with the model's parameter groups, ``weight_decay`` and ``optimizer_params``.
+        optimizer: Optimiser class; called with the model's parameter groups, ``weight_decay`` and ``optimizer_params``;
+            in its fused form where it has one.
         optimizer_params: Further arguments of the optimiser.
         schedule: Factor on the learning rate as a function of the time in epochs since the end of the warm-up; ``None`` keeps it.
         warmup_epochs: Epochs over which the learning rate rises linearly, step by step, to ``lr``.
@@ -122,7 +124,7 @@ class Trainer:
             >>> run.history[-1].loss < run.history[0].loss
             True
         """
-        optimizer = self.optimizer(model.param_groups(self.lr), weight_decay=self.weight_decay, **self.optimizer_params)
+        optimizer = build_optimizer(self.optimizer, model.param_groups(self.lr), weight_decay=self.weight_decay, **self.optimizer_params)
         scaler = torch.amp.GradScaler(train.device.type, enabled=self.precision == "float16")
         clip = AdaptiveClip() if self.clip_norm == "adaptive" else None
         state = RunState(model, optimizer, selector, scaler, train.device, fingerprint(self, model, train, selector), clip)
