@@ -111,11 +111,16 @@ def write_reproduction(result: Reproduced, folder: Path, frame: Frame) -> tuple[
 
 def methods_grid(result: Reproduced) -> Grid:
     """Return what each name of the paper stands for here."""
-    found = {each.name: each.method for part in result.legs for each in part.arms}
-    rows = [[name, method.backbone, method.strategy] for name, method in found.items()]
-    return Grid(
-        "Methods", ["name", "model, loss and enhancement", "selector"], rows, "Values in brackets are chosen on the validation rows."
+    found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    for part in result.legs:
+        for each in part.arms:
+            models, selectors = found.setdefault(each.name, ({}, {}))
+            models[each.method.backbone] = selectors[each.method.strategy] = None
+    rows = [[name, " or ".join(models), " or ".join(selectors)] for name, (models, selectors) in found.items()]
+    caption = (
+        "Values in brackets are chosen on the validation rows; of several forms, that of the settings of the run (at the end) was taken."
     )
+    return Grid("Methods", ["name", "model, loss and enhancement", "selector"], rows, caption)
 
 
 def chosen_grid(result: Reproduced) -> Grid | None:
