@@ -40,8 +40,11 @@ def test_equals_the_published_code(golden: Path, name: str) -> None:
     torch.testing.assert_close(model(case["x"]), case["eval/logits"], **CLOSE)
     torch.testing.assert_close(model(case["x"]).sigmoid(), case["eval/proba"], **CLOSE)
     if "eval/proba_shifted" in case:
-        model.shift = CLIF(d, q, pre_sigmoid_bias=0.3).shift
+        shift, model.shift = model.shift, CLIF(d, q, pre_sigmoid_bias=0.3).shift
         torch.testing.assert_close(model(case["x"]).sigmoid(), case["eval/proba_shifted"], **CLOSE)
+        batch = Batch(torch.arange(dims["B"]), case["x"], case["y"])
+        torch.testing.assert_close(model.objective(batch).logits.sigmoid(), case["eval/proba_shifted"], **CLOSE)
+        model.shift = shift
 
     case.drop([m for part in (model.gin, model.input) for m in part.modules() if isinstance(m, torch.nn.Dropout)], 0.2)
     objective = model.train().objective(Batch(torch.arange(dims["B"]), case["x"], case["y"]))

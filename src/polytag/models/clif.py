@@ -129,16 +129,16 @@ class CLIF(MultiLabelModel):
         """Return the logits, shifted by the authors' decision threshold (``pre_sigmoid_bias``) if there is one."""
         keeps = not (self.training or torch.is_grad_enabled())
         logits = self._logits(self.input(x), self._kept_gates() if keeps else self._gate(self.embeddings()))
-        return logits - self.shift if self.shift else logits
+        return self._shifted(logits)
 
     def objective(self, batch: Batch) -> Objective:
-        """Return classification loss plus weighted embedding loss; the logits are those before any shift of the decision."""
+        """Return classification loss plus weighted embedding loss; it is blind to the shift of the decision, the logits have it, as in prediction."""
         embeddings = self.embeddings()
         logits = self._logits(self.input(batch.x), self._gate(embeddings))
         classification = self.loss(logits, batch.y, batch.weight)
         likeness = self.embedding_loss(embeddings)
         loss = classification + self.weight * likeness
-        return Objective(loss, logits, {"classification": classification.detach(), "embedding": likeness.detach()})
+        return Objective(loss, self._shifted(logits), {"classification": classification.detach(), "embedding": likeness.detach()})
 
     def embeddings(self) -> Float[Tensor, "q e"]:
         """Return the label embeddings U from the graph network."""
@@ -169,6 +169,9 @@ class CLIF(MultiLabelModel):
             mixed = functional.leaky_relu_(self.mix(gated.flatten(0, 1)), SLOPE)
             logits.append(self.classifier(mixed.view(gated.shape), columns))
         return torch.cat(logits).T
+
+    def _shifted(self, logits: Float[Tensor, "b q"]) -> Float[Tensor, "b q"]:
+        return logits - self.shift if self.shift else logits
 
     def _kept_gates(self) -> Tensor:
         """Return the gates of all labels, computed again only when a tensor they depend on has changed."""
