@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.contracts.settings import SETTINGS, Setting
 
-from polytag import Dataset, Table, Trainer
+from polytag import Dataset, DeepMultiLabelClassifier, Table, Trainer, registry
 from polytag.enhance import FLEM, Recovered, distribution_loss
 from polytag.errors import DataError, ParameterError
 from polytag.models import CLIF, DELA, MLP, XMLCNN, Enhanced, Linear, MultiLabelModel, SmallCNN
+from polytag.models.enhanced import _described
 from polytag.selectors import D2ACE, Adaptive, Random
+from polytag.testing import models as contract
 from polytag.types import Batch
 
 SIZES: dict[type, dict[str, Any]] = {
@@ -58,6 +61,53 @@ def test_any_model_under_any_selector(model: Any, selector: str) -> None:
     torch.testing.assert_close(enhanced(x), enhanced.model(x), rtol=0, atol=0)
     found = enhanced.distributions(table[torch.arange(5)])
     torch.testing.assert_close(found.sum(1), torch.ones(5))
+
+
+READ = [(name, kind) for name in registry.names("model") for kind in registry.get("model", name).INPUTS if kind != "text"]
+
+
+@pytest.mark.parametrize(("name", "kind"), READ)
+def test_every_model_on_all_that_it_reads(name: str, kind: Any) -> None:
+    subject = contract.Subject(registry.get("model", name), params=SETTINGS.get(name, Setting()).params)
+    subject.kind = kind
+    if kind != subject.cls.INPUTS[0] and name in ("chmcnn", "hcal", "local", "role"):
+        readers = {"tokens": "xmlcnn", "images": "small_cnn"}  # the settings are those of a network for tables
+        subject.params = {"network": readers[kind]} if name == "role" else {}
+    table = subject.toy()
+    enhanced = Enhanced.around(subject(table), FLEM(hidden=8), table)
+    run = Trainer(epochs=1).fit(enhanced, table, Random(table.labels, 8))
+    assert np.isfinite(run.history[0].loss)
+    assert enhanced.distributions(table[torch.arange(5)]).shape == (5, table.q)
+
+
+@pytest.mark.parametrize("name", registry.names("selector"))
+def test_every_selector_serves_it(name: str) -> None:
+    X, Y = toy().dataset.X, toy().dataset.Y
+    fitted = DeepMultiLabelClassifier("linear", selector=name, enhance="flem", epochs=2, batch_size=16).fit(X, Y)
+    assert np.isfinite([epoch["loss"] for epoch in fitted.history_]).all()
+
+
+def test_rows_of_tokens_are_described_by_their_mean_token() -> None:
+    table = contract.toy(kind="tokens")
+    model = registry.get("model", "ctran").from_data(table, width=8, heads=2, layers=1)
+    inside = registry.get("model", "role").from_data(table, network="ctran", network_params={"width": 8, "heads": 2, "layers": 1})
+    for subject, reader in ((model, model), (inside, inside.network)):
+        x = table[torch.arange(6)].x
+        tokens, real = reader.eval().tokens(x)
+        expected = torch.stack([row[here].mean(0) for row, here in zip(tokens, real, strict=True)])
+        torch.testing.assert_close(_described(subject, "tokens", x), expected)
+
+
+def test_what_cannot_describe_its_rows_says_so() -> None:
+    with pytest.raises(DataError, match=r"a model with an encoder.*but got tokens and Silent; give it a method features"):
+        _described(Silent(), "tokens", torch.zeros(2, 3))
+
+
+class Silent(MultiLabelModel):
+    """A model in which nothing describes a row."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
 
 
 @pytest.mark.parametrize("model", SIZES)

@@ -1,10 +1,11 @@
 """A model that learns label distributions besides its labels."""
 
+from collections.abc import Callable
 from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
 
 from polytag.data.table import Table
 from polytag.enhance.base import Companion, Enhancer, distribution_loss
@@ -35,7 +36,8 @@ class Enhanced(MultiLabelModel):
         companion: What names the label distributions.
         beta: Share of the label-distribution loss.
         kind: What the model reads, see ``Dataset.kind``. Of a table the companion sees the features themselves; of anything else what the
-            model's encoder makes of it, in evaluation mode, so that looking leaves no trace in dropout or batch norm.
+            model's encoder makes of it (``features(x)``, or the mean of the tokens that the model or the network in it reads), in
+            evaluation mode, so that looking leaves no trace in dropout or batch norm.
 
     Attributes:
         model: What predicts; save and keep this one.
@@ -112,14 +114,30 @@ def _described(model: MultiLabelModel, kind: str, x: Tensor) -> Tensor:
     """Return what describes each row to a companion: its features, or what the model's encoder makes of tokens or pictures."""
     if kind == "table":
         return x
+    encoder = _encoder(model)
+    if encoder is None:
+        raise DataError(
+            f"expected a table, or a model with an encoder whose features a companion can read, but got {kind} and {type(model).__name__}; "
+            "give it a method features(x), or extract features first (polytag features)"
+        )
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        found = encoder(x)
+    model.train(was_training)
+    return found
+
+
+def _encoder(model: nn.Module) -> Callable[[Tensor], Tensor] | None:
+    """Return what turns rows into vectors: the features of the model or of the network in it, or the mean of the tokens that it reads."""
     if isinstance(model, HasFeatures):
-        was_training = model.training
-        model.eval()
-        with torch.no_grad():
-            found = model.features(x)
-        model.train(was_training)
-        return found
-    raise DataError(
-        f"expected a table, or a model with an encoder whose features a companion can read, but got {kind} and {type(model).__name__}; "
-        "take one with features, such as small_cnn, xmlcnn, text_encoder or image_encoder, or extract features first (polytag features)"
-    )
+        return model.features
+    if isinstance(tokens := getattr(model, "tokens", None), nn.Module):
+        return lambda x: _mean_token(*tokens(x))
+    network = getattr(model, "network", None)
+    return _encoder(network) if isinstance(network, nn.Module) else None
+
+
+def _mean_token(tokens: Float[Tensor, "b t width"], real: Bool[Tensor, "b t"]) -> Float[Tensor, "b width"]:
+    counted = real.unsqueeze(2).to(tokens.dtype)
+    return (tokens * counted).sum(dim=1) / counted.sum(dim=1)
