@@ -97,3 +97,8 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         plot_hierarchy(hierarchy, tmp_path / "x.png", counts={"z": 3})
     with pytest.raises(ParameterError, match="'circle'"):
         plot_hierarchy(hierarchy, tmp_path / "x.png", style="circle")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("style", ["nodes", "bands"])
+def test_counts_that_are_nowhere(style, tmp_path: Path) -> None:
+    assert plot_hierarchy(Hierarchy.from_edges([("a", "b")]), tmp_path / "p.png", counts={}, style=style).stat().st_size > 1000

@@ -217,6 +217,16 @@ def test_saved_and_loaded_predicts_the_same(labels: str, model: str, tmp_path: P
     np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
 
 
+@pytest.mark.parametrize(("model", "hierarchy"), [("chmcnn", "/"), ("local", "/"), ("role", None)])
+def test_a_network_inside_is_rebuilt_as_it_read_the_data(model: str, hierarchy: str | None, tmp_path: Path) -> None:
+    X, rows, frame = make()
+    words = (X > 0).astype(float)  # read as lists of features, which a table without rows would not say
+    fitted = quick(model=model, hierarchy=hierarchy, model_params={"network": "xmlcnn"}, epochs=2)
+    fitted.fit(words, rows if hierarchy else frame).save(tmp_path / "model")
+    loaded = DeepMultiLabelClassifier.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict_proba(words), fitted.predict_proba(words))
+
+
 def test_files_of_earlier_versions_are_read(tmp_path: Path) -> None:
     X, _, frame = make()
     fitted = quick().fit(X, frame)

@@ -123,3 +123,24 @@ def test_a_large_tree_and_a_deep_one() -> None:
     chain = Hierarchy(names, np.stack([child, child - 1], axis=1))
     assert chain.depth == q
     assert chain.take([q - 1, 5, 0]).to_edges() == [(names[5], names[q - 1]), (names[0], names[5])]
+
+
+def test_unknown_sparse_cells_keep_the_type() -> None:
+    h = Hierarchy.from_edges([("a", "b")])
+    Y = sparse.csr_array(np.array([[0, 1], [np.nan, 0]], dtype=np.float32))
+    for found in (h.close(Y), h.leaves(Y)):
+        assert found.dtype == np.float32
+        assert np.isnan(found.toarray()[1, 0])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.int64, torch.bool])
+def test_tensors_of_every_type(dtype: torch.dtype) -> None:
+    h = Hierarchy.from_edges([("a", "b"), ("b", "c")])
+    Y = torch.tensor([[0, 0, 1], [0, 0, 0]]).to(dtype)
+    assert torch.equal(h.close(Y), torch.tensor([[1, 1, 1], [0, 0, 0]]).to(dtype))
+    assert torch.equal(h.leaves(h.close(Y)), Y)
+
+
+def test_no_label_of_a_hierarchy() -> None:
+    with pytest.raises(DataError, match="at least one label"):
+        Hierarchy.from_edges([("a", "b")]).take([])

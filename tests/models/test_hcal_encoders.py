@@ -78,6 +78,8 @@ def test_an_encoder_that_cannot_read_the_rows_is_named(pictures, rng):
         HCAL.from_data(table, encoder="words", encoder_params={"widht": 3})
     with pytest.raises(ParameterError, match="did you mean 'widths'"):
         HCAL.from_data(pictures, encoder_params={"width": 3})
+    with pytest.raises(ParameterError, match="no encoder called 'hcal'"):
+        HCAL.from_data(table, encoder="hcal")
 
 
 def test_only_encoders_with_tokens_of_their_own_bring_a_tokenizer():

@@ -69,6 +69,7 @@ def test_the_protocol_is_that_of_the_last_training() -> None:
     assert (protocol.folds, protocol.split["parts"], protocol.split["valid_from"], protocol.split["valid"]) == (1, "published", "joined", 0)
     assert (protocol.preparation["scale"], protocol.preparation["missing"]) == ("standard", "mean")
     assert not protocol.measure_train_loss
+    assert Protocol(preset="chmcnn-2020", split={"valid": 0.0}).split == protocol.split
     folds = Protocol(preset="chmcnn-2020", folds=3)
     assert "parts" not in folds.split
     assert folds.split["valid_from"] == "train"

@@ -84,9 +84,10 @@ def filled_split(preset: str, given: Mapping[str, Any], folds: int | None) -> di
         usual = {**DATA_PRESETS["clean"]["split"], **shared} if "parts" in own else dict(own)
         usual.pop("parts", None)
         return {**usual, **({} if parts in (None, "folds") else {"parts": parts}), **rest}
-    if rest.get("valid") is None:  # a published validation part where there is one, else a share; none where the parts are joined
-        usual_from = own.get("valid_from", PUBLISHED) if "parts" in own else PUBLISHED
+    usual_from = own.get("valid_from", PUBLISHED) if "parts" in own else PUBLISHED
+    if rest.get("valid") is None or (usual_from == JOINED and not rest["valid"]):
         rest = {"valid_from": usual_from, **rest}
+    if rest.get("valid") is None:  # a published validation part where there is one, else a share; none where the parts are joined
         share = own.get("valid") or DATA_PRESETS["clean"]["split"]["valid"]
         rest["valid"] = 0.0 if rest["valid_from"] == JOINED else share
     return {"parts": parts, "valid_from": "train", "order": 1, **rest}

@@ -49,7 +49,8 @@ def hierarchy_from(value: Any, names: Sequence[str] | None = None) -> Hierarchy:
         if names is None:
             raise DataError(f"expected labels whose names are paths parted by {value!r}, but they have no names; give Y as a data frame")
         found = Hierarchy.from_paths(list(names), separator=value)
-        beyond = [name for name in found.names if name not in set(names)]
+        known = set(names)
+        beyond = [name for name in found.names if name not in known]
         if beyond:
             raise DataError(
                 f"expected a label for every beginning of a path, but {beyond[:5]} are not among the {len(names)} labels; add their "

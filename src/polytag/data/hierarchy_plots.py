@@ -95,7 +95,8 @@ def _aligned(given: Any, hierarchy: Hierarchy, what: str) -> Array | None:
     if given is None:
         return None
     if isinstance(given, Mapping):
-        unknown = [name for name in given if name not in set(hierarchy.names)]
+        known = set(hierarchy.names)
+        unknown = [name for name in given if name not in known]
         if unknown:
             raise DataError(f"expected {what} for labels of the hierarchy, but got {unknown[:5]}; drop them")
         return np.array([given.get(name, np.nan) for name in hierarchy.names], dtype=np.float64)
@@ -135,7 +136,7 @@ def _draw_nodes(hierarchy: Hierarchy, place: Layout, colours: Any, count: Array 
     axes = figure.subplots()
     x, y = left[place.level], place.middle
     _draw_curves(axes, hierarchy, place, x, y, room)
-    area = np.full(hierarchy.q, 60.0) if count is None else 24 + 120 * np.sqrt(np.nan_to_num(count) / max(np.nanmax(count), 1))
+    area = np.full(hierarchy.q, 60.0) if count is None else 24 + 120 * np.sqrt(np.nan_to_num(count) / np.nanmax([*count, 1]))
     axes.scatter(x, y, s=area, c=_PLAIN if colours is None else colours, edgecolors="0.35", linewidths=0.7, zorder=3)
     behind = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}  # so that no line runs through a name
     for k, name in enumerate(names):

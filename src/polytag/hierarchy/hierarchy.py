@@ -224,13 +224,17 @@ class Hierarchy(Forms):
         Args:
             columns: Numbers or a mask of labels.
 
+        Raises:
+            DataError: No label is left, or one stands there twice.
+
         Cost: O(q + m), and for each label left out as many steps as it has nearest kept ancestors.
 
         Example:
             >>> Hierarchy.from_edges([("a", "b"), ("b", "c")]).take([2, 0]).to_edges()
             [('a', 'c')]
         """
-        kept = np.arange(self.q)[np.asarray(columns)]
+        chosen = np.asarray(columns)
+        kept = np.arange(self.q)[chosen if chosen.size else chosen.astype(np.int64)]
         return Hierarchy(tuple(self.names[k] for k in kept), contracted(self.parents, kept, self._above))
 
     def ordered(self, names: Sequence[str]) -> "Hierarchy":
@@ -272,12 +276,14 @@ class Hierarchy(Forms):
         shape = Y.shape if hasattr(Y, "shape") else np.shape(Y)
         if len(shape) != 2 or shape[1] != self.q:
             raise DataError(f"expected labels of shape (n, {self.q}), one column for each label of the hierarchy, but got {tuple(shape)}")
-        return Y if sparse.issparse(Y) else Y.cpu().numpy() if isinstance(Y, torch.Tensor) else np.asarray(Y)
+        if isinstance(Y, torch.Tensor):
+            return (Y.float() if Y.dtype == torch.bfloat16 else Y).cpu().numpy()  # NumPy has no bfloat16
+        return Y if sparse.issparse(Y) else np.asarray(Y)
 
     @staticmethod
     def _kept(Y: Any, found: Any) -> Any:
         """Return what was found for Y as a tensor on its device if Y is one."""
-        return torch.from_numpy(found).to(Y.device) if isinstance(Y, torch.Tensor) else found
+        return torch.from_numpy(found).to(Y.device, Y.dtype) if isinstance(Y, torch.Tensor) else found
 
 
 def _checked(names: tuple[str, ...], edges: Array) -> None:

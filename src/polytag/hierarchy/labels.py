@@ -26,7 +26,7 @@ def close(Y: Any, parents: Any, depth: int) -> Any:
     if sparse.issparse(Y):
         unknown = _unknown(Y)
         filled = closed.astype(Y.dtype)
-        return type(Y)(filled if unknown is None else filled + (unknown - unknown.multiply(closed)).multiply(np.nan))
+        return type(Y)(filled if unknown is None else filled + _nan(unknown - unknown.multiply(closed), Y.dtype))
     return np.where(closed.toarray(), np.ones((), dtype=Y.dtype), Y)
 
 
@@ -38,7 +38,7 @@ def leaves(Y: Any, parents: Any, depth: int) -> Any:
         unknown = _unknown(Y)
         left = sparse.csr_array(positive - positive.multiply(above)).astype(Y.dtype)
         left.eliminate_zeros()
-        return type(Y)(left if unknown is None else left + unknown.multiply(np.nan))
+        return type(Y)(left if unknown is None else left + _nan(unknown, Y.dtype))
     return np.where(above.toarray() & (Y == 1), np.zeros((), dtype=Y.dtype), Y)
 
 
@@ -48,6 +48,11 @@ def violations(Y: Any, parents: Any) -> Array:
     asked = sparse.csr_array(positive @ parents)
     held = _cells(Y, lambda values: values != 0)  # NaN too
     return np.asarray(asked.sum(axis=1) - asked.multiply(held).sum(axis=1)).ravel().astype(np.int64)
+
+
+def _nan(cells: Any, dtype: Any) -> Any:
+    """Return NaN in the cells that are not 0."""
+    return cells.multiply(np.nan).astype(dtype)
 
 
 def _positive(Y: Any) -> Any:

@@ -29,6 +29,20 @@ class Objective(NamedTuple):
     parts: dict[str, Tensor] = {}  # noqa: RUF012  (never written to)
 
 
+def of_one_number(objective: Objective) -> Objective:
+    """Return the objective if its loss is one number, as whoever calls ``backward`` on it needs.
+
+    Raises:
+        ParameterError: It is a tensor of several, as from a loss with ``reduction="none"``.
+    """
+    if objective.loss.ndim:
+        raise ParameterError(
+            f"expected an objective whose loss is one number, but got shape {tuple(objective.loss.shape)}; give the model a loss with "
+            "reduction 'mean', 'batch_mean' or 'sum', not 'none'"
+        )
+    return objective
+
+
 class Preset(NamedTuple):
     """A named set of choices, such as those of a paper's code.
 
@@ -88,7 +102,7 @@ class MultiLabelModel(nn.Module, abc.ABC):
         chosen = {**learnt, **cls.preset_params(preset, train.d, train.q), **params}
         with seeded(seed):
             model = cls(train.d, train.q, **chosen).to(train.device)
-        model.config = {name: chosen[name] for name, value in learnt.items() if _is_plain(value)}
+        model.config = {name: chosen[name] for name, value in learnt.items() if is_plain(value)}
         return model
 
     @classmethod
@@ -190,10 +204,10 @@ class Decides(Protocol):
         """Return the labels, 0 or 1."""
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
     """Say whether a value survives JSON."""
     if isinstance(value, Mapping):
-        return all(map(_is_plain, value.values()))
+        return all(map(is_plain, value.values()))
     if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
+        return all(map(is_plain, value))
     return value is None or isinstance(value, (str, bool, int, float))

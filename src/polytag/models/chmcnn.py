@@ -33,7 +33,8 @@ class CHMCNN(NetworkInside):
         dropout: Dropout after each of them.
         network: What gives the logits instead: the name of a model, or a network (of which a copy is taken) that returns (b, q).
             ``None``: the authors' network; through ``from_data`` ``"xmlcnn"`` for tokens and ``"small_cnn"`` for pictures.
-        network_params: Parameters of the named model.
+        network_params: Parameters of the named model; they win over the next.
+        network_context: What the named model takes from the data; ``from_data`` fills this in.
         loss: Replaces the binary cross-entropy of t.
 
     Raises:
@@ -78,6 +79,7 @@ class CHMCNN(NetworkInside):
         dropout: float = 0.7,
         network: str | nn.Module | None = None,
         network_params: Mapping[str, Any] | None = None,
+        network_context: Mapping[str, Any] | None = None,
         loss: Loss | None = None,
     ) -> None:
         super().__init__()
@@ -86,7 +88,7 @@ class CHMCNN(NetworkInside):
         labels = Hierarchy.of(hierarchy)
         if labels.q != q:
             raise ParameterError(f"expected a hierarchy over the {q} labels, but got one over {labels.q}")
-        self.network = network_or(lambda: _perceptron(d, q, hidden, layers, dropout), network, network_params, d, q)
+        self.network = network_or(lambda: _perceptron(d, q, hidden, layers, dropout), network, network_params, network_context, d, q)
         self.constraint = labels.make_constraint()
         self.loss = BCE() if loss is None else loss
 

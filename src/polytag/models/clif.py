@@ -132,7 +132,7 @@ class CLIF(MultiLabelModel):
         return self._shifted(logits)
 
     def objective(self, batch: Batch) -> Objective:
-        """Return classification loss plus weighted embedding loss; it is blind to the shift of the decision, the logits have it, as in prediction."""
+        """Return classification loss plus weighted embedding loss; the logits have the shift, which the loss ignores."""
         embeddings = self.embeddings()
         logits = self._logits(self.input(batch.x), self._gate(embeddings))
         classification = self.loss(logits, batch.y, batch.weight)

@@ -51,7 +51,8 @@ class Local(NetworkInside):
         dropout: Dropout after each of them.
         network: What gives the logits instead: the name of a model, or a network (of which a copy is taken) that returns (b, q); not for
             ``per="level"``. ``None``: a perceptron; through ``from_data`` ``"xmlcnn"`` for tokens and ``"small_cnn"`` for pictures.
-        network_params: Parameters of the named model.
+        network_params: Parameters of the named model; they win over the next.
+        network_context: What the named model takes from the data; ``from_data`` fills this in.
         closure: For ``per="level"``: ``"up"`` or ``"down"`` (see ``Hierarchy.constrain``).
 
     Raises:
@@ -92,6 +93,7 @@ class Local(NetworkInside):
         dropout: float = 0.7,
         network: str | nn.Module | None = None,
         network_params: Mapping[str, Any] | None = None,
+        network_context: Mapping[str, Any] | None = None,
         closure: Literal["up", "down"] = "up",
     ) -> None:
         super().__init__()
@@ -114,7 +116,7 @@ class Local(NetworkInside):
         def own() -> nn.Module:
             return _Levels(sizes, labels.levels, dropout) if per == "level" else _perceptron(sizes, q, dropout)
 
-        self.network = network_or(own, network, network_params, d, q)
+        self.network = network_or(own, network, network_params, network_context, d, q)
 
     def forward(self, x: Float[Tensor, "b ..."]) -> Float[Tensor, "b q"]:
         """Return the logits of the scores."""

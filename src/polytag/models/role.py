@@ -15,6 +15,7 @@ from polytag.errors import ParameterError
 from polytag.losses import BCE, cardinality_penalty, expected_positives, negative_log
 from polytag.losses.base import at_least_float32, known_labels
 from polytag.models.base import MultiLabelModel, Objective
+from polytag.models.network_inside import network_context_of, remember
 from polytag.registry import register
 from polytag.types import Array, Batch
 
@@ -35,7 +36,8 @@ class ROLE(MultiLabelModel):
         d: Number of features.
         q: Number of labels.
         network: Name of the model whose ``forward`` predicts.
-        network_params: Its parameters.
+        network_params: Its parameters; they win over the next.
+        network_context: What it takes from the data; ``from_data`` fills this in.
         observed: Labels of the training rows (n, q), NaN where unknown; ``from_data`` supplies them.
         k: Expected number of positives a row; ``from_data`` estimates it from the known labels (too low where only positives are known).
         lr_ratio: Learning rate of the estimates relative to that of the network.
@@ -71,6 +73,7 @@ class ROLE(MultiLabelModel):
         *,
         network: str = "mlp",
         network_params: Mapping[str, Any] | None = None,
+        network_context: Mapping[str, Any] | None = None,
         observed: Array | Tensor | None = None,
         k: float = 1.0,
         lr_ratio: float = 10.0,
@@ -79,7 +82,7 @@ class ROLE(MultiLabelModel):
         super().__init__()
         if not k >= 0 or not lr_ratio > 0 or not eps >= 0:
             raise ParameterError(f"expected k >= 0, lr_ratio > 0 and eps >= 0, but got {k=}, {lr_ratio=}, {eps=}")
-        self.network: MultiLabelModel = registry.get("model", network)(d, q, **dict(network_params or {}))
+        self.network: MultiLabelModel = registry.get("model", network)(d, q, **{**(network_context or {}), **(network_params or {})})
         y = torch.zeros(0, q) if observed is None else torch.as_tensor(observed, dtype=torch.float32)
         start = torch.empty(y.shape).uniform_(-_UNKNOWN, _UNKNOWN)
         self.theta = nn.Parameter(torch.where(y.isnan(), start, _POSITIVE * (2 * y - 1)))
@@ -94,19 +97,27 @@ class ROLE(MultiLabelModel):
         preset: str | None = None,
         network: str = "mlp",
         network_params: Mapping[str, Any] | None = None,
+        network_context: Mapping[str, Any] | None = None,
         **params: Any,
     ) -> Self:
         """Build the model for a training table, and in it the network with what it needs from that table.
+
+        Args:
+            train: As for any model.
+            seed: As for any model.
+            preset: As for any model.
+            network: Name of a model.
+            network_params: Parameters of that model.
+            network_context: What that model chose by the data when it was built before (``config``); it wins over a new choice.
+            **params: Parameters of the class.
 
         Raises:
             DataError: The network does not read this kind of data.
             ParameterError: The network has no such parameter.
         """
-        kind = registry.get("model", network)
-        kind.check_inputs(train)
-        kind.check_names(network_params or {})
-        inner = {**kind.context(train), **dict(network_params or {})}
-        return super().from_data(train, seed=seed, preset=preset, network=network, network_params=inner, **params)
+        context = network_context_of(network, train, network_params, network_context)
+        own = {"network": network, "network_params": network_params, "network_context": context}
+        return remember(super().from_data(train, seed=seed, preset=preset, **own, **params), context)
 
     @classmethod
     def context(cls, train: Table) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def _network(encoder: Any, params: dict[str, Any], shape: tuple[int, ...], vocab
     if isinstance(encoder, str) and encoder.startswith("resnet"):
         _check(encoder, params, {"stem", "pretrained", "download"})
         return resnet(encoder, shape, **params)
-    able = [name for name in names("model") if callable(getattr(get("model", name), "features", None))]
+    able = [n for n in names("model") if callable(getattr(get("model", n), "features", None)) and not get("model", n).NEEDS_HIERARCHY]
     if encoder not in ("mlp", *able):
         known = ["mlp", "words", "resnet18", *able]
         raise ParameterError(unknown("encoder", str(encoder), known) if isinstance(encoder, str) else _expected(encoder, known))

@@ -120,3 +120,12 @@ def test_wrong_calls_are_named(tmp_path, hundred):
     empty.mkdir()
     with pytest.raises(ReadError, match="binary version of CIFAR"):
         read_cifar(empty, part="test")
+
+
+def test_files_have_no_parts_and_there_must_be_one(hundred: tuple[Path, np.ndarray, np.ndarray]) -> None:
+    folder = hundred[0]
+    with pytest.raises(ParameterError, match="got none"):
+        read_cifar([])
+    for source in (folder / "test.bin", [folder / "test.bin"]):
+        with pytest.raises(ParameterError, match="expected no part with files"):
+            read_cifar(source, part="train")

@@ -76,11 +76,14 @@ def _files(source: str | Path | Sequence[str | Path], part: str | None) -> list[
     """Return the files of records, in order."""
     if part not in (None, "train", "test"):
         raise ParameterError(f"expected part 'train', 'test' or None, but got {part!r}")
-    if not isinstance(source, (str, Path)):
-        return [Path(file) for file in source]
-    path = Path(source)
-    if not path.is_dir():
-        return [path]
+    files = [Path(source)] if isinstance(source, (str, Path)) else [Path(file) for file in source]
+    if not files:
+        raise ParameterError("expected a folder, a file or several files of CIFAR, but got none")
+    path = files[0]
+    if not isinstance(source, (str, Path)) or not path.is_dir():
+        if part is not None:
+            raise ParameterError(f"expected no part with files, whose rows are all read, but got {part=}; give the folder, or leave it out")
+        return files
     train = sorted([*path.glob("data_batch_*.bin"), *path.glob("train.bin")])
     test = [file for file in (path / "test_batch.bin", path / "test.bin") if file.is_file()]
     found = {"train": train, "test": test, None: [*train, *test]}[part]
