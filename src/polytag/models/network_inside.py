@@ -21,8 +21,8 @@ _READERS = {"tokens": "xmlcnn", "images": "small_cnn"}
 class NetworkInside(MultiLabelModel, abc.ABC):
     """A model around a network that gives one logit a label: any registered model, or any module.
 
-    A subclass takes ``network``, ``network_params`` and ``network_context``, makes ``self.network`` of them with ``network_or``, and asks it
-    for logits. The network's own objective is not used.
+    A subclass takes ``network``, ``network_params`` and ``network_context``, makes ``self.network`` of them with ``network_or``, and asks
+    it for logits. The network's own objective is not used.
 
     Attributes:
         network: What gives the logits.
