@@ -99,6 +99,13 @@ class Deaf(BCE):
         return super().forward(logits, y)
 
 
+class Fixed(BCE):
+    """Takes a reduction and forgets it."""
+
+    def __init__(self, reduction="mean"):
+        super().__init__()
+
+
 BROKEN = {
     "check_shape": Summed,
     "check_gradient": Detached,
@@ -109,6 +116,7 @@ BROKEN = {
     "check_inputs_stay": InPlace,
     "check_unknown_labels": Assuming,
     "check_weight": Deaf,
+    "check_reductions": Fixed,
     "check_half_precision": Rough,
 }
 
@@ -144,6 +152,13 @@ class FlipsGradientMode(BCE):
         return super().terms(logits, y)
 
 
+class ShowsUncounted(BCE):
+    """Returns terms by themselves as they are, weighted or not."""
+
+    def forward(self, logits, y, weight=None):
+        return self.terms(logits, y) if self.reduction == "none" else super().forward(logits, y, weight)
+
+
 class ForgetsPartlyKnown(PerInstance):
     def terms(self, logits, y):
         return super().terms(logits, y) * ~y.isnan().any(dim=1)
@@ -160,6 +175,7 @@ class PeeksAtUnknown(BCE):
         (contract.check_permutation, SortedWeights),
         (contract.check_inputs_stay, Counting),
         (contract.check_inputs_stay, FlipsGradientMode),
+        (contract.check_reductions, ShowsUncounted),
         (contract.check_unknown_labels, ForgetsPartlyKnown),
         (contract.check_unknown_labels, PeeksAtUnknown),
     ],

@@ -7,10 +7,17 @@ import torch
 from tests.contracts.settings import SETTINGS, Setting
 
 from polytag import registry
+from polytag.errors import ParameterError
+from polytag.losses import BCE
 from polytag.models import MLP, Objective
+from polytag.models.base import of_one_number
+from polytag.selectors import Random
 from polytag.testing import models as contract
 from polytag.training import Trainer
 
+MODEL_KEYWORDS = {name: registry.keywords(registry.get("model", name)) for name in registry.names("model")}
+OWN_LOSSES = {"hcal"}  # a word that chooses between two of its own
+PER_INSTANCE = {"dela", "hotvae", "paca"}  # weigh the sum over an instance's labels against other parts, whatever the reduction
 PRESETS = [(name, preset) for name in registry.names("model") for preset in registry.get("model", name).PRESETS]
 
 
@@ -36,6 +43,27 @@ def test_says_how_it_is_trained(name):
         assert training.pop("batch_size") >= 1
         assert {"lr", "weight_decay", "epochs"} <= training.keys()
         Trainer(**training)
+
+
+@pytest.mark.parametrize("name", [name for name in registry.names("model") if "loss" in MODEL_KEYWORDS[name] and name not in OWN_LOSSES])
+def test_takes_a_loss_of_any_reduction_that_is_one_number(name):
+    """The larger the reduction, the larger the loss, unless the model takes it for each instance; the trainer refuses single terms."""
+    subject = contract.Subject(registry.get("model", name), params=SETTINGS.get(name, Setting()).params)
+    table = subject.toy()
+    values = {}
+    for reduction in ("mean", "batch_mean", "sum"):
+        model = subject(table, loss=BCE(reduction=reduction)).eval()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            values[reduction] = float(model.objective(contract.batch_of(table)).loss.detach())
+    none = subject(table, loss=BCE(reduction="none"))
+    if name in PER_INSTANCE:
+        assert values["mean"] == values["batch_mean"] == values["sum"]
+        of_one_number(none.objective(contract.batch_of(table)))
+        return
+    assert values["mean"] < values["batch_mean"] < values["sum"]
+    with pytest.raises(ParameterError, match="reduction 'mean', 'batch_mean' or 'sum'"):
+        Trainer(epochs=1).fit(none, table, Random(table.labels, 8))
 
 
 @pytest.mark.parametrize("name", registry.names("model"))

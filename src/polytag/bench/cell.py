@@ -61,7 +61,8 @@ def run_cell(
             f"expected labels with a hierarchy for {method.hierarchical}, but {data.name or 'the data set'} has none; give it one "
             "(Dataset(..., hierarchy=)), or compare without (closure none)"
         )
-    preparation = Preparation(**protocol.preparation)
+    batchless = {"neighbours": "auto"} if method.is_classical else {}
+    preparation = Preparation(**{**protocol.preparation, **batchless})
     tested = data if preparation.count_on == "train" else data.with_labels(preparation.kept_labels(data))
     if protocol.split.get("parts") == PUBLISHED:
         known_as = source or (dataset if isinstance(dataset, str) else dataset.name)

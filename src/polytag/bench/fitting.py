@@ -16,6 +16,7 @@ from polytag.enhance import Companion, Enhancer, Recovered
 from polytag.errors import DataError
 from polytag.models.base import Decides, MultiLabelModel
 from polytag.models.enhanced import Enhanced
+from polytag.models.frozen import with_encoder_view
 from polytag.selectors.base import BatchSelector
 from polytag.training import Callback, Epoch, Run, predict, shared
 from polytag.types import Array
@@ -28,7 +29,8 @@ class Fitted(NamedTuple):
         proba: Probabilities (or votes in [0, 1]) of a prepared data set, shape (n, q), float64.
         labels: The method's own decisions, shape (n, q); ``None`` where probabilities above one half are meant.
         run: How training went.
-        setup: Seconds that building the selector took, and recovering label distributions, where they were not known yet.
+        setup: Seconds that building the selector took, features of the encoder for it (``neighbours="encoder"``) included, and recovering
+            label distributions, where they were not known yet.
         training: Learning rate and the like, where the protocol leaves them to the model.
         search: What was chosen by the validation rows, and from what; ``None`` where there was no choice.
     """
@@ -73,6 +75,8 @@ def fit_deep(
     train = Table(parts.train, device)
     model = build_model(method, protocol, train, seeds.weights)
     building = time.perf_counter()
+    if protocol.preparation.get("neighbours") == "encoder":
+        train, recovered = with_encoder_view(train, model), None  # distributions recovered by another encoder are not these
     learner = enhanced(method, model, train, seeds.weights, recovered)
     selector = build_selector(method, protocol, train, seeds.batches)
     setup = time.perf_counter() - building

@@ -95,7 +95,7 @@ def cell_key(data: str, method: Method, protocol: Protocol, fold: int, seed: int
 
 
 def content_hash(dataset: Dataset) -> str:
-    """Return a hash of features, labels and hierarchy, in order; names do not count, the kind of matrix (dense or sparse) does.
+    """Return a hash of features, labels, view and hierarchy, in order; names do not count, the kind of matrix (dense or sparse) does.
 
     Cost: one pass over the data.
 
@@ -105,7 +105,7 @@ def content_hash(dataset: Dataset) -> str:
         (True, False)
     """
     digest = hashlib.sha256()
-    for matrix in (dataset.X, dataset.Y):
+    for matrix in (dataset.X, dataset.Y) if dataset.view is None else (dataset.X, dataset.Y, dataset.view):
         sparse = hasattr(matrix, "indptr")
         parts: list[Any] = [matrix.indptr, matrix.indices, matrix.data] if sparse else [matrix]
         digest.update(f"{'csr' if sparse else 'dense'} {matrix.shape}".encode())

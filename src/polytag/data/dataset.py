@@ -29,6 +29,7 @@ class Dataset:
             padding at the right, 1 = unknown word; ``"images"`` (n, channels, height, width), uint8 or float.
         vocabulary: Number of different token numbers, padding and unknown included; 0 where there are no tokens.
         view: What distances between rows are measured in, shape (n, p), such as features of an encoder; ``None``: see ``features``.
+            ``Preparation(neighbours=...)`` names other choices.
 
     Raises:
         DataError: Shapes, names or kind do not fit, a label is not 0, 1 or NaN, or the hierarchy has other labels.

@@ -31,6 +31,14 @@ The shares are of the complete feature lists (47,236 for rcv1, 49,060 for tmc200
 _FORMS: Mapping[str, Any] = {"tokens": Tokenizer, "tfidf": TfidfFeatures}
 """What texts can become."""
 
+_NEIGHBOURS: Mapping[str, tuple[str, ...]] = {
+    "auto": ("table", "TF-IDF", "tokens", "images"),
+    "tfidf": ("TF-IDF", "tokens"),
+    "pixels": ("images",),
+    "encoder": ("tokens", "images"),
+}
+"""What neighbours can be searched by, and the forms of data that have it."""
+
 _TEXT_SWITCHES = {"as", *(name for form in _FORMS.values() for name in inspect.signature(form.fit).parameters if name != "texts")}
 
 
@@ -63,6 +71,10 @@ class Preparation:
         text: How raw texts become numbers, by what their training rows say: ``{"as": "tokens"}`` (word numbers, see ``Tokenizer``) or
             ``{"as": "tfidf"}`` (a table, see ``TfidfFeatures``); without ``"as"``, what the model reads. Arguments of their ``fit`` can
             stand beside it; ``None`` takes the defaults. Tokens and images are neither filled in nor scaled.
+        neighbours: What distances between rows are measured in, by selectors that look at neighbours and by label enhancement: ``"tfidf"``
+            (texts), ``"pixels"`` (images), ``"encoder"`` (texts and images: what the encoder of the model that is to be trained makes of
+            the rows before training, see ``polytag.models.frozen.with_encoder_view``), or ``"auto"``: the view of the data set if it has
+            one, else TF-IDF, pixels, or the features of a table.
 
     Raises:
         ParameterError: A value makes no sense; the message names all that do not.
@@ -85,6 +97,7 @@ class Preparation:
     keep_on: Literal["train", "all"] = "train"
     drop_unlabelled: Literal[False, "train", "all"] = False
     text: Mapping[str, Any] | None = None
+    neighbours: Literal["auto", "tfidf", "pixels", "encoder"] = "auto"
 
     def __post_init__(self) -> None:
         rules = {
@@ -96,6 +109,7 @@ class Preparation:
             "keep_features": all(0 < share <= 1 for share in self._shares()),
             "drop_unlabelled": self.drop_unlabelled is False or self.drop_unlabelled in ("train", "all"),
             "text": self.text is None or (self.text.get("as", "tokens") in _FORMS and set(self.text) <= _TEXT_SWITCHES),
+            "neighbours": self.neighbours in _NEIGHBOURS,
         }
         wrong = [f"{name}={getattr(self, name)!r}" for name, fits in rules.items() if not fits]
         if wrong:
@@ -129,7 +143,8 @@ class Preparation:
             tokenizer: Turns texts into tokens as a pretrained model wants them, instead of one that learns its words here.
 
         Raises:
-            DataError: There are no training rows, no label is left, or features are infinite or refused.
+            DataError: There are no training rows, no label is left, features are infinite or refused, or ``neighbours`` does not fit the
+                kind of data.
 
         Cost: O(stored cells of X) time and memory.
         """
@@ -137,6 +152,7 @@ class Preparation:
         words = None
         if dataset.kind == "text":
             words = tokenizer or self._words(inputs, dataset.X[self._kept_rows(dataset, split.train, labels, "train")])
+        self._check_neighbours("TF-IDF" if isinstance(words, TfidfFeatures) else "tokens" if words is not None else dataset.kind)
         if dataset.kind != "table":
             return Prepared(self, labels, np.arange(dataset.d), None, words)
         features = self._kept_features(dataset, split)
@@ -148,6 +164,12 @@ class Preparation:
     def prepare(self, dataset: Dataset, split: Split, *, inputs: Sequence[str] = ("table",), tokenizer: Any = None) -> PreparedSplit:
         """Fit on the split and return its three parts; arguments as in ``fit``."""
         return self.fit(dataset, split, inputs=inputs, tokenizer=tokenizer).apply(dataset, split)
+
+    def _check_neighbours(self, form: str) -> None:
+        if form not in _NEIGHBOURS[self.neighbours]:
+            fitting = " or ".join(repr(name) for name, forms in _NEIGHBOURS.items() if form in forms)
+            came = {"TF-IDF": "texts as a table of TF-IDF weights", "table": "a table of features"}.get(form, form)
+            raise DataError(f"expected neighbours={fitting} for {came}, but got {self.neighbours!r}")
 
     def _words(self, inputs: Sequence[str], texts: Array) -> Any:
         """Learn from training texts what turns texts into numbers; switches of the other form have no say."""
@@ -185,7 +207,8 @@ class Preparation:
         if isinstance(self.keep_features, Mapping):
             switches["keep_features"] = dict(self.keep_features)
         switches["text"] = None if self.text is None else dict(self.text)
-        return {name: value for name, value in switches.items() if name != "text" or value is not None}
+        silent = {"text": None, "neighbours": "auto"}  # switches that came later; at their defaults, older cells keep their keys
+        return {name: value for name, value in switches.items() if name not in silent or value != silent[name]}
 
 
 @dataclass(frozen=True)
@@ -209,6 +232,8 @@ class Prepared:
     def transform(self, dataset: Dataset) -> Dataset:
         """Return the data set with the labels and features that stay, filled in and scaled; all rows stay."""
         kept = dataset if len(self.labels) == dataset.q else dataset.with_labels(self.labels)
+        if self.preparation.neighbours != "auto" and kept.view is not None:
+            kept = replace(kept, view=None)
         if self.words is not None:
             X = self.words.transform(kept.X)
             if hasattr(X, "indptr"):

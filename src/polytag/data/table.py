@@ -1,7 +1,9 @@
 """A data set as torch sees it: on one device, whole batches by one indexing call."""
 
 from collections.abc import Iterator
-from typing import Any
+from copy import copy
+from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -76,6 +78,12 @@ class Table(torch.utils.data.Dataset[Batch]):
         """Walk through all rows in order, ``size`` at a time."""
         for start in range(0, len(self), size):
             yield self[torch.arange(start, min(start + size, len(self)), device=self.device)]
+
+    def with_view(self, view: Any) -> Self:
+        """Return the same rows, not copied, with distances between them measured in a view of shape (n, p), see ``Dataset.view``."""
+        shown = copy(self)
+        shown.dataset = replace(self.dataset, view=view)
+        return shown
 
     @property
     def kind(self) -> str:

@@ -22,6 +22,7 @@ from polytag.estimators.decisions import has_own_decisions, own_decisions
 from polytag.estimators.inputs import Kind, read_rows
 from polytag.losses import Loss
 from polytag.models.base import MultiLabelModel
+from polytag.models.frozen import with_encoder_view
 from polytag.selectors.base import BatchSelector
 from polytag.thresholds import Threshold
 from polytag.training import Callback, ProgressBar, Trainer, predict
@@ -49,6 +50,8 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         weight_decay: L2 penalty; ``None`` is the model's own.
         scale: ``"minmax"``, ``"standard"`` or ``"none"``; how features of a table are scaled, with statistics of the training rows.
         text: How texts become numbers, see ``Preparation``: for example ``{"max_words": 10000}``; ``None``: what the model reads.
+        neighbours: What selectors that look at neighbours, and label enhancement, measure distances between texts or images in:
+            ``"tfidf"``, ``"pixels"``, ``"encoder"`` (the model's own, before training), or ``"auto"``, see ``Preparation``.
         validation_fraction: Share of the rows, stratified by labels, on which the best epoch is chosen; 0 uses all rows for training and
             keeps the last epoch.
         monitor: Metric by which the best epoch is chosen, or ``"loss"``; ``None`` is the model's own, mostly ``"macro_auc"``.
@@ -105,6 +108,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         weight_decay: float | None = None,
         scale: str = "minmax",
         text: dict[str, Any] | None = None,
+        neighbours: str = "auto",
         validation_fraction: float = 0.1,
         monitor: str | None = None,
         patience: float | None = None,
@@ -129,6 +133,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self.weight_decay = weight_decay
         self.scale = scale
         self.text = text
+        self.neighbours = neighbours
         self.validation_fraction = validation_fraction
         self.monitor = monitor
         self.patience = patience
@@ -176,6 +181,8 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         if self.loss is not None:
             params["loss"] = self.loss if isinstance(self.loss, Loss) else registry.get("loss", self.loss).from_data(train)
         self.model_ = model_class.from_data(train, seed=seed, **params)
+        if self.neighbours == "encoder":
+            train = with_encoder_view(train, self.model_)
         trained = self.model_ if enhancer is None else enhancement.around(self.model_, enhancer, train, valid, seed)
         self.history_ = self._trainer(model_class, seed).fit(trained, train, self._chooser(selector_class, train, seed), valid)
         trained.eval()
@@ -269,7 +276,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     def _prepare(self, data: Dataset, rows: Array, held_out: Array | None, model: type[MultiLabelModel]) -> tuple[Table, Table | None]:
         """Learn scale or words from the training rows; return training and validation table."""
         others = np.arange(0) if held_out is None else held_out
-        how = Preparation(scale=self.scale, text=self.text)  # type: ignore[arg-type]
+        how = Preparation(scale=self.scale, text=self.text, neighbours=self.neighbours)  # type: ignore[arg-type]
         tokenizer = model.tokenizer(self.model_params or {}) if data.kind == "text" else None
         self._prepared = how.fit(data, Split(rows, others, np.arange(0)), inputs=model.INPUTS, tokenizer=tokenizer)
         self._kind: Kind = data.kind  # type: ignore[assignment]

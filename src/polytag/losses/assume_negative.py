@@ -21,6 +21,7 @@ class AssumeNegative(Loss):
         label_smoothing: Share a of the certainty that is taken from each label; 0.1 in the paper's AN-LS.
         weak: Divide the loss of assumed negatives by q - 1 (WAN).
         eps: Added to probabilities before the logarithm; 1e-5 in the code of the paper.
+        reduction: As of ``Loss``.
 
     Raises:
         ParameterError: A parameter makes no sense.
@@ -37,8 +38,8 @@ class AssumeNegative(Loss):
         tensor([[0.6931, 0.6931, 0.3466]])
     """
 
-    def __init__(self, label_smoothing: float = 0.0, *, weak: bool = False, eps: float = 0.0) -> None:
-        super().__init__()
+    def __init__(self, label_smoothing: float = 0.0, *, weak: bool = False, eps: float = 0.0, reduction: str = "mean") -> None:
+        super().__init__(reduction)
         if not 0 <= label_smoothing <= 0.5 or not eps >= 0:
             raise ParameterError(f"expected 0 <= label_smoothing <= 0.5 and eps >= 0, but got {label_smoothing=}, {eps=}")
         self.label_smoothing, self.weak, self.eps = label_smoothing, weak, eps

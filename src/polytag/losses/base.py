@@ -13,7 +13,7 @@ from polytag.errors import ParameterError
 if TYPE_CHECKING:
     from polytag.data.table import Table
 
-REDUCTIONS = ("mean", "batch_mean", "sum")
+REDUCTIONS = ("mean", "batch_mean", "sum", "none")
 
 
 class Loss(nn.Module, abc.ABC):
@@ -27,8 +27,9 @@ class Loss(nn.Module, abc.ABC):
     ``context``, so that ``from_data`` can supply them.
 
     Args:
-        reduction: What ``forward`` returns: ``"mean"`` over the known cells or instances; ``"batch_mean"``, the sum over the labels and
-            the mean over instances, as ``per_instance``; or ``"sum"``.
+        reduction: What ``forward`` returns: ``"mean"`` over the cells or instances that count; ``"batch_mean"``, the sum over the labels
+            and the mean over instances, as ``per_instance``; ``"sum"``; or ``"none"``, each cell or instance by itself, 0 where it does
+            not count. Every subclass takes it as a keyword and hands it on.
 
     Raises:
         ParameterError: There is no such reduction.
@@ -43,7 +44,7 @@ class Loss(nn.Module, abc.ABC):
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
         if reduction not in REDUCTIONS:
-            raise ParameterError(f"expected a reduction among {', '.join(REDUCTIONS)}, but got {reduction!r}; for none call loss.terms")
+            raise ParameterError(f"expected a reduction among {', '.join(REDUCTIONS)}, but got {reduction!r}")
         self.reduction = reduction
 
     @classmethod
@@ -71,7 +72,7 @@ class Loss(nn.Module, abc.ABC):
 
     def forward(
         self, logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"], weight: Float[Tensor, "b ..."] | None = None
-    ) -> Float[Tensor, ""]:
+    ) -> Float[Tensor, "..."]:
         """Return the mean of the terms over the cells (or instances) that count, or what ``reduction`` says; 0 if none counts.
 
         Args:
@@ -83,12 +84,17 @@ class Loss(nn.Module, abc.ABC):
         if self.reduction == "batch_mean":
             return self.per_instance(logits, y, weight)
         terms, counted = self._counted_terms(logits, y, weight)
+        if self.reduction == "none":
+            return terms
         return terms.sum() if self.reduction == "sum" else terms.sum() / counted.sum().clamp(min=1)
 
     def per_instance(
         self, logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"], weight: Float[Tensor, "b ..."] | None = None
     ) -> Float[Tensor, ""]:
-        """Return the mean over instances of the sum of their terms: the scale on which some models weigh it against other parts."""
+        """Return the mean over instances of the sum of their terms, whatever ``reduction`` says.
+
+        It is the scale on which some models weigh the loss against other parts of their objective.
+        """
         terms, _ = self._counted_terms(logits, y, weight)
         return terms.sum() / max(len(terms), 1)
 

@@ -23,6 +23,7 @@ class BCE(Loss):
     Args:
         pos_weight: How much a positive weighs: one number, or one a label.
         label_smoothing: Share a of the certainty that is taken from each label; 0 takes none.
+        reduction: As of ``Loss``.
 
     Raises:
         ParameterError: A weight is not positive, or the smoothing lies outside [0, 0.5].
@@ -37,8 +38,14 @@ class BCE(Loss):
 
     pos_weight: Tensor | None
 
-    def __init__(self, pos_weight: float | Sequence[float] | Array | Tensor | None = None, label_smoothing: float = 0.0) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        pos_weight: float | Sequence[float] | Array | Tensor | None = None,
+        label_smoothing: float = 0.0,
+        *,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(reduction)
         weight = None if pos_weight is None else torch.as_tensor(pos_weight, dtype=torch.float32)
         if weight is not None and not bool((weight > 0).all()):
             raise ParameterError(f"expected every pos_weight > 0, but got {pos_weight!r}")

@@ -24,6 +24,7 @@ class PairwiseExponential(PairwiseLoss):
         squash: ``"tanh"`` as in BP-MLL, ``"sigmoid"`` as in C2AE and MPVAE, or ``"none"``.
         scale: Steepness; 5 in C2AE and MPVAE. The loss is divided by it.
         skip_empty: Leave instances with no or with all labels out of the mean; otherwise they count with their 0.
+        reduction: As of ``Loss``.
 
     Raises:
         ParameterError: A parameter makes no sense.
@@ -41,8 +42,8 @@ class PairwiseExponential(PairwiseLoss):
         tensor([0.2797, 0.0000])
     """
 
-    def __init__(self, squash: str = "tanh", scale: float = 1.0, *, skip_empty: bool = False) -> None:
-        super().__init__(skip_empty)
+    def __init__(self, squash: str = "tanh", scale: float = 1.0, *, skip_empty: bool = False, reduction: str = "mean") -> None:
+        super().__init__(skip_empty, reduction=reduction)
         if squash not in SQUASH:
             raise ParameterError(f"expected squash to be one of {', '.join(SQUASH)}, but got {squash!r}")
         if not scale > 0:

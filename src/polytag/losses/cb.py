@@ -35,6 +35,7 @@ class CB(Loss):
         gamma: Of the focal factor; 0 for binary cross-entropy.
         alpha: Of the focal factor.
         scale: Multiplies the loss.
+        reduction: As of ``Loss``.
 
     Raises:
         ParameterError: A parameter makes no sense.
@@ -65,8 +66,9 @@ class CB(Loss):
         gamma: float = 2.0,
         alpha: float | None = None,
         scale: float = 1.0,
+        reduction: str = "mean",
     ) -> None:
-        super().__init__()
+        super().__init__(reduction)
         if mode not in MODES:
             raise ParameterError(f"expected a mode among {', '.join(MODES)}, but got {mode!r}")
         if not 0 <= beta < 1 or not scale > 0:

@@ -33,6 +33,7 @@ class CBNTR(Loss):
         neg_scale: Steepness of the negatives.
         gamma: Of the focal factor.
         scale: Multiplies the loss.
+        reduction: As of ``Loss``.
 
     Raises:
         ParameterError: A parameter makes no sense.
@@ -64,8 +65,9 @@ class CBNTR(Loss):
         neg_scale: float = 2.0,
         gamma: float = 2.0,
         scale: float = 1.0,
+        reduction: str = "mean",
     ) -> None:
-        super().__init__()
+        super().__init__(reduction)
         if not 0 <= beta < 1 or not neg_scale > 0 or not scale > 0:
             raise ParameterError(f"expected 0 <= beta < 1, neg_scale > 0 and scale > 0, but got {beta=}, {neg_scale=}, {scale=}")
         self.register_buffer("class_counts", count_tensor("class_counts", class_counts), persistent=False)

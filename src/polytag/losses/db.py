@@ -53,6 +53,7 @@ class DistributionBalanced(Loss):
         steepness: Of the sigmoid in the weight.
         centre: Of that sigmoid: 0.3 for VOC, 0.2 for COCO; in the text study 0.9 for Reuters, 0.05 for PubMed.
         gamma: Of the focal factor; 0 gives DB-0FL.
+        reduction: As of ``Loss``.
 
     Raises:
         ParameterError: A parameter makes no sense.
@@ -87,8 +88,9 @@ class DistributionBalanced(Loss):
         steepness: float = 10.0,
         centre: float = 0.3,
         gamma: float = 2.0,
+        reduction: str = "mean",
     ) -> None:
-        super().__init__()
+        super().__init__(reduction)
         if form not in FORMS:
             raise ParameterError(f"expected a form among {', '.join(FORMS)}, but got {form!r}")
         if not neg_scale > 0:

@@ -26,6 +26,7 @@ class EPR(Loss):
         k: Expected number of positives an instance. ``EPR.from_data(table)`` estimates it from the training labels: too low where only
             positives are known.
         eps: Added to probabilities before the logarithm; 1e-5 in the code of the paper.
+        reduction: As of ``Loss``.
 
     Raises:
         ParameterError: A parameter makes no sense.
@@ -43,8 +44,8 @@ class EPR(Loss):
         tensor([[0.6931, 0.0000, 0.0000]])
     """
 
-    def __init__(self, k: float, *, eps: float = 0.0) -> None:
-        super().__init__()
+    def __init__(self, k: float, *, eps: float = 0.0, reduction: str = "mean") -> None:
+        super().__init__(reduction)
         if not k >= 0 or not eps >= 0:
             raise ParameterError(f"expected k >= 0 and eps >= 0, but got {k=}, {eps=}")
         self.k, self.eps = float(k), eps

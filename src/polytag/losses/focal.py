@@ -19,6 +19,7 @@ class Focal(Loss):
     Args:
         gamma: How fast easy cells fade; 0 is binary cross-entropy.
         alpha: Weight of positives; negatives weigh ``1 - alpha``. ``None`` weighs both 1.
+        reduction: As of ``Loss``.
 
     Raises:
         ParameterError: ``gamma`` is negative, or ``alpha`` lies outside (0, 1).
@@ -35,8 +36,8 @@ class Focal(Loss):
         tensor([[0.1733, 0.0018, 1.6501]])
     """
 
-    def __init__(self, gamma: float = 2.0, alpha: float | None = None) -> None:
-        super().__init__()
+    def __init__(self, gamma: float = 2.0, alpha: float | None = None, *, reduction: str = "mean") -> None:
+        super().__init__(reduction)
         self.gamma, self.alpha = check_focal(gamma, alpha)
 
     def terms(self, logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"]) -> Float[Tensor, "b q"]:

@@ -21,6 +21,7 @@ class Hill(Loss):
         height: Of the hill.
         margin: Taken from the logits of positives.
         gamma: Of the focal factor of positives.
+        reduction: As of ``Loss``.
 
     Raises:
         ParameterError: A parameter makes no sense.
@@ -37,8 +38,8 @@ class Hill(Loss):
         tensor([[0.7019, 0.2500, 0.2500]])
     """
 
-    def __init__(self, height: float = 1.5, margin: float = 1.0, gamma: float = 2.0) -> None:
-        super().__init__()
+    def __init__(self, height: float = 1.5, margin: float = 1.0, gamma: float = 2.0, *, reduction: str = "mean") -> None:
+        super().__init__(reduction)
         if not height >= 1 or not margin >= 0 or not gamma >= 0:
             raise ParameterError(f"expected height >= 1, margin >= 0 and gamma >= 0, but got {height=}, {margin=}, {gamma=}")
         self.height, self.margin, self.gamma = height, margin, gamma

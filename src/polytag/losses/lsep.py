@@ -17,6 +17,7 @@ class LSEP(PairwiseLoss):
 
     Args:
         skip_empty: Leave instances with no or with all labels out of the mean; otherwise they count with their 0.
+        reduction: As of ``Loss``.
 
     Cost: O(b q): the double sum is a product of two sums, kept as logarithms.
 

@@ -12,10 +12,11 @@ class PairwiseLoss(Loss):
 
     Args:
         skip_empty: Leave instances without a pair out of the mean; otherwise they count with their 0.
+        reduction: As of ``Loss``.
     """
 
-    def __init__(self, skip_empty: bool = False) -> None:
-        super().__init__()
+    def __init__(self, skip_empty: bool = False, *, reduction: str = "mean") -> None:
+        super().__init__(reduction)
         self.skip_empty = skip_empty
 
     def counted_cells(self, y: Float[Tensor, "b q"]) -> Bool[Tensor, "b q"]:

@@ -19,6 +19,7 @@ class PairwiseHinge(PairwiseLoss):
         margin: By how much a relevant label should score higher.
         divide_by: ``"pairs"``, or ``"labels"`` as PyTorch's ``MultiLabelMarginLoss`` (the sum over pairs divided by q).
         skip_empty: Leave instances with no or with all labels out of the mean; otherwise they count with their 0.
+        reduction: As of ``Loss``.
 
     Raises:
         ParameterError: A parameter makes no sense.
@@ -32,8 +33,8 @@ class PairwiseHinge(PairwiseLoss):
         tensor([0.2500])
     """
 
-    def __init__(self, margin: float = 1.0, *, divide_by: str = "pairs", skip_empty: bool = False) -> None:
-        super().__init__(skip_empty)
+    def __init__(self, margin: float = 1.0, *, divide_by: str = "pairs", skip_empty: bool = False, reduction: str = "mean") -> None:
+        super().__init__(skip_empty, reduction=reduction)
         if not margin > 0:
             raise ParameterError(f"expected margin > 0, but got {margin!r}")
         if divide_by not in ("pairs", "labels"):

@@ -19,6 +19,7 @@ class PartialBCE(Loss):
     Args:
         slope: How fast the factor falls with the share of known labels.
         offset: The factor with hardly a label known; at least ``slope``.
+        reduction: As of ``Loss``.
 
     Raises:
         ParameterError: The factor could become negative.
@@ -34,8 +35,8 @@ class PartialBCE(Loss):
         tensor([1.1177])
     """
 
-    def __init__(self, slope: float = 4.45, offset: float = 5.45) -> None:
-        super().__init__()
+    def __init__(self, slope: float = 4.45, offset: float = 5.45, *, reduction: str = "mean") -> None:
+        super().__init__(reduction)
         if not offset >= max(slope, 0):
             raise ParameterError(f"expected offset >= slope and offset >= 0, but got {slope=}, {offset=}")
         self.slope, self.offset = slope, offset

@@ -19,6 +19,7 @@ class PR(Loss):
 
     Args:
         margin: By how much it should be higher.
+        reduction: As of ``Loss``.
 
     Raises:
         ParameterError: The margin is not positive.
@@ -33,8 +34,8 @@ class PR(Loss):
         tensor([0.6667])
     """
 
-    def __init__(self, margin: float = 1.0) -> None:
-        super().__init__()
+    def __init__(self, margin: float = 1.0, *, reduction: str = "mean") -> None:
+        super().__init__(reduction)
         if not margin > 0:
             raise ParameterError(f"expected margin > 0, but got {margin!r}")
         self.margin = margin

@@ -31,6 +31,7 @@ class RebalancedFocal(Loss):
             PubMed.
         gamma: Of the focal factor; 0 gives R-BCE, the weight on binary cross-entropy.
         alpha: Of the focal factor.
+        reduction: As of ``Loss``.
 
     Raises:
         ParameterError: A parameter makes no sense.
@@ -57,8 +58,9 @@ class RebalancedFocal(Loss):
         centre: float = 0.3,
         gamma: float = 2.0,
         alpha: float | None = None,
+        reduction: str = "mean",
     ) -> None:
-        super().__init__()
+        super().__init__(reduction)
         self.register_buffer("class_counts", count_tensor("class_counts", class_counts), persistent=False)
         self.lift, self.steepness, self.centre = lift, steepness, centre
         self.gamma, self.alpha = check_focal(gamma, alpha)

@@ -22,6 +22,7 @@ class WARP(PairwiseLoss):
     Args:
         margin: By how much a relevant label should score higher.
         skip_empty: Leave instances with no or with all labels out of the mean; otherwise they count with their 0.
+        reduction: As of ``Loss``.
 
     Raises:
         ParameterError: The margin is not positive.
@@ -38,8 +39,8 @@ class WARP(PairwiseLoss):
         tensor([0.5000])
     """
 
-    def __init__(self, margin: float = 1.0, *, skip_empty: bool = False) -> None:
-        super().__init__(skip_empty)
+    def __init__(self, margin: float = 1.0, *, skip_empty: bool = False, reduction: str = "mean") -> None:
+        super().__init__(skip_empty, reduction=reduction)
         if not margin > 0:
             raise ParameterError(f"expected margin > 0, but got {margin!r}")
         self.margin = margin

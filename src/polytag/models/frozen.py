@@ -13,7 +13,7 @@ from torch import Tensor
 
 from polytag.data.dataset import Dataset
 from polytag.data.table import Table
-from polytag.errors import ParameterError
+from polytag.errors import DataError, ParameterError
 from polytag.types import Array
 
 _BLOCK = 4096
@@ -77,6 +77,48 @@ def frozen_features(
     key = "" if cache is None else content_key(model, dataset)
     X = encode_rows(model, inputs, dataset.n, cache=None if cache is None else Path(cache) / key, batch_size=batch_size, device=device)
     return Dataset(X, dataset.Y, label_names=dataset.label_names, name=dataset.name, hierarchy=dataset.hierarchy)
+
+
+def with_encoder_view(train: Table, model: Any, *, batch_size: int = 64) -> Table:
+    """Return training rows whose neighbours are searched by what an encoder, as it is now, makes of them.
+
+    This is ``Preparation(neighbours="encoder")``: the encoder is that of the model to be trained, before its training, so it should be a
+    pretrained one. The features are computed once and do not follow the training.
+
+    Args:
+        train: Tokens or images.
+        model: A network with ``features``; it stays in its mode, and its weights as they are.
+        batch_size: Rows at a time.
+
+    Returns:
+        The rows with a view (n, k), float32, which ``Dataset.features`` hands to selectors and to label enhancement.
+
+    Raises:
+        DataError: The rows are no tokens or images, or the model has no encoder.
+        ParameterError: The batch size is below 1.
+
+    Cost: one pass of the encoder over the rows; memory O(n k).
+
+    Example:
+        >>> from polytag.models import SmallCNN
+        >>> pictures = Dataset(np.zeros((4, 3, 8, 8), np.uint8), np.eye(4), kind="images")
+        >>> with_encoder_view(Table(pictures), SmallCNN(3, 4, widths=(8, 16))).dataset.features.shape
+        (4, 16)
+    """
+    if train.kind not in ("tokens", "images") or not callable(getattr(model, "features", None)):
+        raise DataError(
+            f"expected tokens or images and a model with an encoder for neighbours='encoder', but got {train.kind} and "
+            f"{type(model).__name__}; take a model with features, such as text_encoder, image_encoder, xmlcnn or small_cnn, or leave "
+            "neighbours at 'auto'"
+        )
+
+    def inputs(start: int, stop: int) -> Tensor:
+        return train[torch.arange(start, stop, device=train.device)].x
+
+    was_training = model.training
+    view = encode_rows(model, inputs, train.n, batch_size=batch_size, device=train.device)
+    model.train(was_training)
+    return train.with_view(view)
 
 
 def encode_rows(

@@ -7,17 +7,23 @@
 """
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from polytag.data.dataset import Dataset
 from polytag.data.table import Table
-from polytag.losses.base import Loss
+from polytag.errors import ParameterError
+from polytag.losses.base import REDUCTIONS, Loss
 
-Make = Callable[[Tensor], Loss]
-"""Builds a loss for training rows with these labels."""
+
+class Make(Protocol):
+    """Builds a loss for training rows with these labels, with further parameters if given."""
+
+    def __call__(self, y: Tensor, **params: Any) -> Loss:
+        """Return the loss."""
 
 
 def check_loss(cls: type[Loss], **params: Any) -> None:
@@ -40,7 +46,11 @@ def check_loss(cls: type[Loss], **params: Any) -> None:
 
 def builder(cls: type[Loss], **params: Any) -> Make:
     """Return what builds the loss for training rows with given labels: what the checks take."""
-    return lambda y: cls.from_data(Table(Dataset(torch.zeros(len(y), 1).numpy(), y.numpy())), **params)
+
+    def make(y: Tensor, **more: Any) -> Loss:
+        return cls.from_data(Table(Dataset(torch.zeros(len(y), 1).numpy(), y.numpy())), **{**params, **more})
+
+    return make
 
 
 def toy(b: int = 6, q: int = 4, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
@@ -185,6 +195,36 @@ def check_weight(make: Make) -> None:
     torch.testing.assert_close(loss(logits, y, weight), reduced(loss, logits, y, weight))
 
 
+def check_reductions(make: Make) -> None:
+    """Every reduction is a keyword: "none" gives the weighted terms, 0 where they do not count; the others are made of their sum.
+
+    "sum" is that sum, "mean" it over the number of terms that count, "batch_mean" it over the rows; unknown labels and weights or not. An
+    unknown word is refused.
+    """
+    logits, complete = toy()
+    partly = complete.masked_fill(torch.arange(complete.numel()).view_as(complete) % 5 == 3, torch.nan)
+    for y, weight in ((complete, None), (partly, None), (partly, torch.linspace(0, 2, len(partly), dtype=logits.dtype))):
+        losses = {word: make(complete, reduction=word) for word in REDUCTIONS}
+        values = {word: loss(logits, y, weight) for word, loss in losses.items()}
+        loss, single = losses["none"], values["none"]
+        terms, counted = loss.terms(logits, y), loss.counted_cells(y)
+        counted = counted if terms.ndim == 2 else counted.any(dim=1)
+        assert single.shape == terms.shape
+        assert bool((single[~counted] == 0).all())
+        factor = torch.ones_like(terms) if weight is None else weight.view(-1, *[1] * (terms.ndim - 1)).expand_as(terms)
+        torch.testing.assert_close(single[counted], (terms * factor)[counted])
+        torch.testing.assert_close(values["sum"], single.sum())
+        torch.testing.assert_close(values["mean"], single.sum() / counted.sum())
+        torch.testing.assert_close(values["batch_mean"], single.sum() / len(y))
+        for other in losses.values():
+            torch.testing.assert_close(other.per_instance(logits, y, weight), values["batch_mean"])
+    default = make(complete)
+    torch.testing.assert_close(default(logits, complete), losses[default.reduction](logits, complete))
+    with suppress(ParameterError):
+        make(complete, reduction="average")
+        raise AssertionError("expected a ParameterError for a reduction that does not exist")
+
+
 def check_half_precision(make: Make) -> None:
     """Logits in half precision are summed in single precision, under autocast too."""
     logits, y = toy(64, 8, torch.float32)
@@ -206,6 +246,7 @@ CHECKS: tuple[Callable[[Make], None], ...] = (
     check_inputs_stay,
     check_unknown_labels,
     check_weight,
+    check_reductions,
     check_half_precision,
 )
 """All checks, in the order in which ``check_loss`` runs them."""

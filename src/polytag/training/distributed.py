@@ -22,7 +22,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from polytag.errors import ParameterError
-from polytag.models.base import MultiLabelModel, Objective
+from polytag.models.base import MultiLabelModel, Objective, of_one_number
 from polytag.nn import pooled_statistics, seeded
 from polytag.training.processes import place
 from polytag.types import Batch
@@ -122,7 +122,7 @@ class _ObjectiveOf(nn.Module):
         self.model = model
 
     def forward(self, batch: Batch) -> Objective:
-        return self.model.objective(batch)
+        return of_one_number(self.model.objective(batch))
 
     def named_buffers(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, Tensor]]:
         """Show none: they change alike in all processes and need not be sent around at each step."""

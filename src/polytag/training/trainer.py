@@ -13,7 +13,7 @@ import torch
 from polytag import metrics
 from polytag.data.table import Table
 from polytag.errors import DivergenceError, ParameterError
-from polytag.models.base import MultiLabelModel, Objective
+from polytag.models.base import MultiLabelModel, Objective, of_one_number
 from polytag.nn.optimizers import build_optimizer
 from polytag.nn.seeding import seeded
 from polytag.selectors.base import BatchSelector
@@ -110,7 +110,7 @@ class Trainer:
         Raises:
             DivergenceError: The loss became NaN or infinite.
             ResumeError: The checkpoint belongs to another run.
-            ParameterError: The model names a part of its objective that is no detached scalar.
+            ParameterError: The model's loss is no single number (``reduction="none"``), or a part of its objective no detached scalar.
 
         Example:
             >>> import numpy as np
@@ -179,7 +179,7 @@ class Trainer:
     def _step(self, state: RunState, batch: Batch) -> Objective:
         """Take one optimisation step on a batch."""
         with autocast(state.device, self.precision):
-            objective = state.model.objective(batch)
+            objective = of_one_number(state.model.objective(batch))
         state.optimizer.zero_grad()
         state.scaler.scale(objective.loss).backward()
         if self.clip_norm is not None:
