@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from polytag.errors import DataError, ParameterError
-from polytag.losses import ASL, BCE, Loss
+from polytag.losses import BCE, Loss
 from polytag.models.base import Objective, Preset
 from polytag.models.schedules import unchanging
 from polytag.models.settings import LABEL_TRANSFORMERS
@@ -73,7 +73,7 @@ class CTran(TokenModel):
                 "width": 2048,
                 "dropout": 0.1,
                 "attention_dropout": 0.1,
-                "loss": lambda d, q: ASL(0.0, 0.0, 0.0, reduction="sum"),  # without focus and margin: the cross-entropy
+                "loss": lambda d, q: BCE(reduction="sum"),
             },
             {"lr": 1e-5, "weight_decay": 0.0, "batch_size": 16, "epochs": 100, "optimizer": torch.optim.Adam, "schedule_over": unchanging},
         )
