@@ -42,7 +42,7 @@ def test_an_arff_file_is_described_as_declared_and_closed(tmp_path: Path, capsys
     path.write_text(CLUS, encoding="utf-8")
     found = said([str(path)], capsys)
     assert (found["labels"], found["levels"], found["labels_per_level"]) == (4, 2, [2, 2])
-    assert (found["rows"], found["rows_violating"], found["labels_without_rows"]) == (3, 1, 0)
+    assert (found["rows"], found["rows_violating"], found["ancestors_added"], found["labels_without_rows"]) == (3, 1, 1, 0)
     assert found["mean_labels_declared"] == pytest.approx(5 / 3)
     assert found["mean_labels_closed"] == pytest.approx(2)
     dotted = tmp_path / "dotted.arff"

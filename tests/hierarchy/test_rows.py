@@ -99,7 +99,7 @@ def test_unknown_cells_are_no_labels() -> None:
         (["a//b"], "but got 'a//b'"),
         (["a@"], "but got ''"),
         (np.array([["a", "", "b"]]), "empty cells only at the right"),
-        ([""], "at least one label, but got none"),
+        (["", ""], "none of the 2 rows has one; give hierarchy="),
     ],
 )
 def test_refused(rows: object, message: str) -> None:

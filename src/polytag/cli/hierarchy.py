@@ -25,6 +25,7 @@ _TEXTS = {
     "rows": "rows",
     "mean_labels_declared": "labels a row, as declared",
     "mean_labels_closed": "labels a row, with all ancestors",
+    "ancestors_added": "ancestors that closing adds, over all rows",
     "rows_violating": "rows with a label without its parent, as declared",
     "labels_without_rows": "labels without a row",
 }

@@ -64,6 +64,8 @@ def describe_hierarchy(hierarchy: Hierarchy, dataset: Dataset | None = None) -> 
         >>> found = describe_hierarchy(h, Dataset(np.eye(2), np.array([[0, 1, 0, 0], [1, 0, 1, 1]])))
         >>> found["labels_per_level"], found["parts"], found["mean_labels_declared"], found["mean_labels_closed"], found["rows_violating"]
         ([2, 2], 2, 2.0, 2.5, 1)
+        >>> found["ancestors_added"]
+        1
     """
     parents = np.diff(hierarchy.parents.indptr)
     parts, part = csgraph.connected_components(hierarchy.parents, directed=False)
@@ -86,6 +88,7 @@ def describe_hierarchy(hierarchy: Hierarchy, dataset: Dataset | None = None) -> 
             "rows": dataset.n,
             "mean_labels_declared": float(dataset.labels.sizes.mean()) if dataset.n else 0.0,
             "mean_labels_closed": float(closed.labels.sizes.mean()) if dataset.n else 0.0,
+            "ancestors_added": int(closed.labels.counts.sum() - dataset.labels.counts.sum()),
             "rows_violating": int((hierarchy.violations(dataset.Y) > 0).sum()),
             "labels_without_rows": int((closed.labels.counts == 0).sum()),
         }

@@ -55,6 +55,8 @@ def label_paths(rows: Any, separator: str = "/", hierarchy: Hierarchy | None = N
     written = _written(rows, separator, mark)
     if hierarchy is None:
         parts = [[split_path(path, separator) for path in row] for row in written]
+        if not any(parts):
+            raise DataError(f"expected paths that say which labels there are, but none of the {len(parts)} rows has one; give hierarchy=")
         hierarchy = Hierarchy(*read_paths((path for row in parts for path in row), separator))
         number = {name: k for k, name in enumerate(hierarchy.names)}
         columns = [sorted({number[join_path(path, separator)] for path in row}) for row in parts]
