@@ -164,10 +164,7 @@ class _OfLevels(Threshold):
 
     def predict(self, proba: ArrayLike) -> Bool[np.ndarray, "n q"]:
         """Return the predicted label sets, ``proba > values`` for the label and all above it, shape (n, q)."""
-        chosen, hierarchy = super().predict(proba), self._above()
-        for level in range(2, hierarchy.depth + 1):
-            chosen[:, hierarchy.levels == level] &= self._led(chosen, level)
-        return chosen
+        return self._above().mend(super().predict(proba), "down")
 
     def _above(self) -> "Hierarchy":
         if self.hierarchy is None:

@@ -144,3 +144,15 @@ def test_tensors_of_every_type(dtype: torch.dtype) -> None:
 def test_no_label_of_a_hierarchy() -> None:
     with pytest.raises(DataError, match="at least one label"):
         Hierarchy.from_edges([("a", "b")]).take([])
+
+
+@few
+@given(drawn=with_labels())
+def test_mending_adds_or_drops(drawn: tuple[Hierarchy, np.ndarray]) -> None:
+    h, Y = drawn
+    chosen = Y == 1
+    assert np.array_equal(h.mend(chosen), h.close(chosen.astype(int)) == 1)
+    under = below(h)
+    lacking = np.array([[(under[:, c] & ~row).any() for c in range(h.q)] for row in chosen], dtype=bool).reshape(chosen.shape)
+    for how in ("down", "product"):
+        assert np.array_equal(h.mend(chosen, how), chosen & ~lacking)

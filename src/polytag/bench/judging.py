@@ -37,10 +37,9 @@ def judged(method: Method, fitted: Fitted, parts: PreparedSplit, *, undefined: U
         held_out = parts.valid if parts.valid.n else parts.train
         rule = Threshold.named(method.threshold, hierarchy).fit(_coherent(fitted.proba(held_out), method, hierarchy), held_out.Y)
         before, labels = raw > rule.values, rule.predict(proba)
-    if method.closure is None:
+    if method.closure is None or hierarchy is None:
         return evaluate(test.Y, proba, labels, hierarchy=hierarchy, undefined=undefined)
-    labels = _coherent(labels.astype(np.float32), method, hierarchy) > 0.5
-    found = evaluate(test.Y, proba, labels, hierarchy=hierarchy, undefined=undefined)
+    found = evaluate(test.Y, proba, hierarchy.mend(labels, method.closure), hierarchy=hierarchy, undefined=undefined)
     return {**found, "hvr_before_closure": hvr(test.Y, before, hierarchy=hierarchy)}
 
 

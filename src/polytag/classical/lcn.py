@@ -128,7 +128,7 @@ class LCN(LocalClassifier):
             for node in (-1, *np.flatnonzero(np.diff(self._tree.children.indptr))):
                 children = children_of(self._tree, node)
                 taken[np.arange(len(local)), children[local[:, children].argmax(axis=1)]] = True
-        return np.asarray(self._tree.constrain(taken.astype(np.float32), "down") > 0)
+        return self._tree.mend(taken, "down")
 
 
 def training_rows(Y: Array, tree: Hierarchy, policy: str, exact: bool = True) -> tuple[Array, Array]:

@@ -79,4 +79,4 @@ class LCPN(SetClassifier):
             children, found = self._children[label], choice.probabilities(X)
             local[:, children] = np.minimum(local[:, children], marginals(found, choice.sets))
             chosen[:, children] &= choice.sets[found.argmax(axis=1)] > 0
-        return self._combined(self._tree, local), self._tree.constrain(chosen.astype(np.float32), "down") > 0
+        return self._combined(self._tree, local), self._tree.mend(chosen, "down")

@@ -190,6 +190,24 @@ class Hierarchy(Forms):
         """
         return self._kept(Y, labels.close(self._fits(Y), self.parents, self.depth))
 
+    def mend(self, chosen: ArrayLike, how: How = "up") -> Array:
+        """Return label sets (n, q), bool, in which no label lacks an ancestor.
+
+        Args:
+            chosen: Label sets (n, q), dense.
+            how: ``"up"`` adds the ancestors that are missing; ``"down"`` and ``"product"`` drop the labels that lack one.
+
+        Cost: O(n (q + edges)).
+
+        Example:
+            >>> h = Hierarchy.from_edges([("a", "b")])
+            >>> h.mend([[False, True]]), h.mend([[False, True]], "down")
+            (array([[ True,  True]]), array([[False, False]]))
+        """
+        if how == "up":
+            return np.asarray(self.close(np.asarray(chosen, dtype=np.uint8)) == 1)
+        return np.asarray(self.constrain(np.asarray(chosen, dtype=np.float32), "down") > 0.5)
+
     def leaves(self, Y: ArrayLike) -> Any:
         """Return the most specific labels only: those without a descendant among the positives of the row.
 
