@@ -447,7 +447,7 @@ def test_wrong_parameters_are_named(wrong, said):
 
 
 def test_wrong_data_are_named():
-    with pytest.raises(DataError, match="over the 4 labels, but got one over 5"):
+    with pytest.raises(DataError, match="over the 4 labels of Y, but got one over 5"):
         HCAL(3, 4, hierarchy=TREE)
     with pytest.raises(DataError, match="none; give it one"):
         HCAL.from_data(Table(Dataset(np.eye(3), np.eye(3))))

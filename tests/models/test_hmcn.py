@@ -132,5 +132,5 @@ def test_refuses_what_makes_no_sense() -> None:
     for bad in ({"form": "x"}, {"beta": 1.5}, {"violation": -1.0}, {"violation_on": "global"}, {"closure": "product"}, {"width": 0}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             HMCN(3, 4, hierarchy=T4, **bad)
-    with pytest.raises(ValueError, match="over the 3 labels, but got one over 4"):
+    with pytest.raises(ValueError, match="over the 3 labels of Y, but got one over 4"):
         HMCN(3, 3, hierarchy=T4)

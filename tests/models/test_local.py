@@ -163,5 +163,5 @@ def test_refuses_what_makes_no_sense() -> None:
             Local(3, 4, hierarchy=T4, **bad)
     with pytest.raises(ValueError, match="perceptron for each level"):
         Local(3, 4, hierarchy=T4, per="level", network="mlp")
-    with pytest.raises(ValueError, match="over the 3 labels, but got one over 4"):
+    with pytest.raises(ValueError, match="over the 3 labels of Y, but got one over 4"):
         Local(3, 3, hierarchy=T4)

@@ -36,9 +36,7 @@ class LocalClassifier(ClassicalClassifier):
         if self.hierarchy is None:
             self.hierarchy_ = Hierarchy(names or tuple(f"label {k}" for k in range(q)), np.zeros((0, 2), dtype=np.int64))
         else:
-            self.hierarchy_ = Hierarchy.of(self.hierarchy, names)
-        if self.hierarchy_.q != q:
-            raise DataError(f"expected a hierarchy over the {q} labels of Y, but got one over {self.hierarchy_.q}")
+            self.hierarchy_ = Hierarchy.of(self.hierarchy, names, q=q)
 
     def _inner(self, Y: Array) -> Hierarchy:
         """Return the hierarchy over the labels that vary; refuse labels that contradict it.

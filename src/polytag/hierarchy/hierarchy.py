@@ -63,16 +63,17 @@ class Hierarchy(Forms):
             raise DataError(f"expected a hierarchy without cycles, but got {loop} (each below the next); remove one of these edges")
 
     @classmethod
-    def of(cls, value: Any, names: Sequence[str] | None = None) -> Self:
+    def of(cls, value: Any, names: Sequence[str] | None = None, *, q: int | None = None) -> Self:
         """Return a hierarchy from whatever describes one.
 
         Args:
             value: A hierarchy, what ``to_dict`` returned, a mapping from labels to parents, a list of paths with ``/``, or (parent, child)
                 pairs of names.
             names: The labels in the order of the columns of Y; the hierarchy is brought into this order.
+            q: How many labels it must have.
 
         Raises:
-            DataError: ``names`` has labels that the hierarchy lacks, or lacks labels that it has.
+            DataError: ``names`` has labels that the hierarchy lacks, or lacks labels that it has; or there are not q.
         """
         if isinstance(value, str):
             raise DataError(f"expected a hierarchy, but got the text {value!r}; read a file with read_hierarchy")
@@ -81,9 +82,10 @@ class Hierarchy(Forms):
             value = cls(tuple(value["names"]), np.asarray(value["edges"], dtype=np.int64)) if dumped else cls.from_parents(value)
         elif not isinstance(value, Hierarchy):
             entries = list(value)
-            if not entries or not all(isinstance(entry, str) for entry in entries):
-                return cls.from_edges(entries, names)
-            value = cls.from_paths(entries)
+            paths = bool(entries) and all(isinstance(entry, str) for entry in entries)
+            value = cls.from_paths(entries) if paths else cls.from_edges(entries, names)
+        if q is not None and value.q != q:
+            raise DataError(f"expected a hierarchy over the {q} labels of Y, but got one over {value.q}; take(...) the columns of Y")
         return value if names is None or tuple(names) == value.names else value.ordered(names)  # type: ignore[no-any-return]
 
     @property

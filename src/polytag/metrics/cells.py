@@ -144,10 +144,7 @@ def as_hierarchy(hierarchy: Any, q: int | None = None) -> Hierarchy:
             f"expected a Hierarchy over the columns of Y, but got {type(hierarchy).__name__}; make one with "
             "Hierarchy.from_edges(edges, names), the names in the order of the columns"
         )
-    found = Hierarchy.of(hierarchy)
-    if q is not None and found.q != q:
-        raise DataError(f"expected a hierarchy over the {q} labels of Y, but got one over {found.q}; take(...) the columns of Y from it")
-    return found
+    return Hierarchy.of(hierarchy, q=q)
 
 
 def _sort_out(values: Array, what: str) -> tuple[Array, Array]:

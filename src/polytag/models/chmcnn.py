@@ -85,9 +85,7 @@ class CHMCNN(NetworkInside):
         super().__init__()
         if hidden < 1 or layers < 1 or not 0 <= dropout < 1:
             raise ParameterError(f"expected hidden >= 1, layers >= 1 and 0 <= dropout < 1, but got {hidden=}, {layers=}, {dropout=}")
-        labels = Hierarchy.of(hierarchy)
-        if labels.q != q:
-            raise ParameterError(f"expected a hierarchy over the {q} labels, but got one over {labels.q}")
+        labels = Hierarchy.of(hierarchy, q=q)
         self.network = network_or(lambda: _perceptron(d, q, hidden, layers, dropout), network, network_params, network_context, d, q)
         self.constraint = labels.make_constraint()
         self.loss = BCE() if loss is None else loss

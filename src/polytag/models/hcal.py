@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polytag.data.table import Table
-from polytag.errors import DataError, ParameterError
+from polytag.errors import ParameterError
 from polytag.hierarchy import Hierarchy
 from polytag.losses import BCE
 from polytag.models.base import MultiLabelModel, Objective, Preset
@@ -141,7 +141,7 @@ class HCAL(MultiLabelModel):
                 f"got {aggregate=}, {decode=}"
             )
         self.aggregate, self.sigmoid, self.decode = aggregate, _by_sigmoid(loss), decode
-        sizes = self._lay_out(Hierarchy.of(hierarchy), q)
+        sizes = self._lay_out(Hierarchy.of(hierarchy, q=q))
         self.per_level = (per_level,) * len(sizes) if isinstance(per_level, str) else tuple(per_level)
         if len(self.per_level) != len(sizes) or not set(self.per_level) <= {"one", "at_most_one", "several"}:
             raise ParameterError(f"expected per_level 'one', 'at_most_one' or 'several', or {len(sizes)} of these, but got {per_level!r}")
@@ -156,10 +156,8 @@ class HCAL(MultiLabelModel):
         self.weights = LevelWeights(len(sizes), weighting, gamma=gamma, fixed=level_weights, rows=rows)
         self.register_buffer("cuts", torch.zeros(len(sizes)))
 
-    def _lay_out(self, hierarchy: Hierarchy, q: int) -> list[int]:
+    def _lay_out(self, hierarchy: Hierarchy) -> list[int]:
         """Number the labels level by level, top first, as the tasks do; return how many there are in each level."""
-        if hierarchy.q != q:
-            raise DataError(f"expected a hierarchy over the {q} labels, but got one over {hierarchy.q}")
         order = np.argsort(hierarchy.levels, kind="stable")
         place = np.argsort(order, kind="stable")
         edges = place[hierarchy.edges.T]

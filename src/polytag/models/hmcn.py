@@ -92,9 +92,7 @@ class HMCN(MultiLabelModel):
                 "expected form 'f' or 'r', violation_on 'final' or 'local', and closure 'up', 'down' or None, but got "
                 f"{form=}, {violation_on=}, {closure=}"
             )
-        labels = Hierarchy.of(hierarchy)
-        if labels.q != q:
-            raise ParameterError(f"expected a hierarchy over the {q} labels, but got one over {labels.q}")
+        labels = Hierarchy.of(hierarchy, q=q)
         self.form, self.beta, self.violation, self.violation_on, self.closure = form, beta, violation, violation_on, closure
         self.sizes: list[int] = np.bincount(labels.levels)[1:].tolist()
         order = np.argsort(labels.levels, kind="stable")

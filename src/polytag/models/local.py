@@ -106,9 +106,7 @@ class Local(NetworkInside):
             )
         if network is not None and per == "level":
             raise ParameterError("expected no network for per='level', which has a perceptron for each level; take per='parent' or 'node'")
-        labels = Hierarchy.of(hierarchy)
-        if labels.q != q:
-            raise ParameterError(f"expected a hierarchy over the {q} labels, but got one over {labels.q}")
+        labels = Hierarchy.of(hierarchy, q=q)
         self.per, self.policy, self.closure, self.bce = per, policy, closure, BCE()
         self.constraint = LogProduct(labels)
         sizes = [d, *[hidden] * layers]
