@@ -109,7 +109,7 @@ def test_load_dataset_takes_a_table_with_its_columns(table):
         load_dataset("nowhere/set.csv", text_column="comment")
     with pytest.raises(ParameterError, match="holds no texts"):
         load_dataset("digits-scenes", text_column="text")
-    with pytest.raises(ParameterError, match="knows its pictures and labels"):
+    with pytest.raises(ParameterError, match="knows its labels"):
         load_dataset("digits-scenes", labels=["a"])
 
 

@@ -81,6 +81,7 @@ class Entry:
             their own.
         splits: Parts as published, where a reader makes them.
         text_column: The column of texts that is read where none is asked for.
+        image_column: What the column of pictures is called, where the rows are pictures.
         structure: What the labels form: ``"tree"`` or ``"graph"`` (a label can have several parents); empty for flat labels. How deep it is
             and how many edges it has says ``expected``.
         files: Part of the set -> file; the label list is the part ``"xml"``.
@@ -104,6 +105,7 @@ class Entry:
     reader: str = ""
     splits: tuple[str, ...] = ()
     text_column: str = ""
+    image_column: str = ""
     structure: Literal["", "tree", "graph"] = ""
     files: Mapping[str, RemoteFile] = field(default_factory=dict)
 

@@ -43,7 +43,7 @@ def load_dataset(
             else train and test, or the folds, one after the other.
         text_column: The column of texts of a table, or several; for texts of the catalogue, which of their columns (by default the
             whole text).
-        image_column: The column of a table that names picture files.
+        image_column: The column of a table that names picture files; pictures of the catalogue have one, ``"file"``.
         image_size: Height and width that pictures are brought to.
         labels: The label columns of a table; where there are texts or pictures, by default all other columns of only 0 and 1.
         hierarchy: What the labels form, where the data do not say it: a separator such as ``"/"`` of label names that are paths, or a
@@ -79,10 +79,7 @@ def load_dataset(
         return open_folder(name_or_path, part)
     if sheet is None:
         return _from_path(Path(name_or_path), part, text_column, image_column, image_size, labels)
-    if image_column is not None or labels is not None:
-        raise ParameterError(f"a set of the catalogue knows its pictures and labels, but got {image_column=}, {labels=} for {sheet.name!r}")
-    if text_column is not None and sheet.kind != "text":
-        raise ParameterError(f"expected no text_column for {sheet.name!r}, which holds no texts, but got {text_column!r}")
+    _check_columns(sheet, text_column, image_column, labels)
     if sheet.loader:
         return _made(sheet, part)
     if sheet.reader:
@@ -150,6 +147,20 @@ def _by_reader(sheet: Entry, part: str | None, image_size: tuple[int, int], offl
     options = {"size": image_size} if sheet.kind == "images" else {}
     data: Dataset = getattr(importlib.import_module(module), function)(fetch(sheet.name, offline=offline), part, **options)
     return data if part is None else replace(data, name=f"{sheet.name}/{part}")
+
+
+def _check_columns(
+    sheet: Entry, text_column: str | Sequence[str] | None, image_column: str | None, labels: str | Sequence[str] | None
+) -> None:
+    """Refuse columns that a set of the catalogue does not have; those of texts are looked for when they are read."""
+    if labels is not None:
+        raise ParameterError(f"a set of the catalogue knows its labels, but got {labels=} for {sheet.name!r}")
+    if text_column is not None and sheet.kind != "text":
+        raise ParameterError(f"expected no text_column for {sheet.name!r}, which holds no texts, but got {text_column!r}")
+    if image_column is not None and sheet.kind != "images":
+        raise ParameterError(f"expected no image_column for {sheet.name!r}, which holds no pictures, but got {image_column!r}")
+    if image_column not in (None, sheet.image_column):
+        raise UnknownNameError(registry.unknown(f"picture column of {sheet.name!r}", str(image_column), [sheet.image_column]))
 
 
 def _with_columns(data: Dataset, columns: str | Sequence[str]) -> Dataset:
