@@ -19,7 +19,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from polytag import metrics, registry
-from polytag.classical import BR, CC, CLR, ECC, LCL, LCN, LCPN, LP, MLkNN, RAkEL
+from polytag.classical import BR, CC, CLR, ECC, LCL, LCN, LCPN, LP, MLROS, MLSMOTE, REMEDIAL, MLkNN, RAkEL
 from polytag.errors import DataError, ParameterError
 
 METHODS = {
@@ -56,7 +56,10 @@ def not_meant(estimator) -> dict[str, str]:
     return {strictly_between: VOTES} if isinstance(estimator, RAkEL) and not estimator.soft else {}
 
 
-@parametrize_with_checks([METHODS[name] for name in registry.names("classical")], expected_failed_checks=not_meant)
+RESAMPLERS = [MLROS(random_state=0), MLSMOTE(random_state=0), REMEDIAL()]
+
+
+@parametrize_with_checks([*(METHODS[name] for name in registry.names("classical")), *RESAMPLERS], expected_failed_checks=not_meant)
 def test_scikit_learn_checks(estimator, check) -> None:
     check(estimator)
 

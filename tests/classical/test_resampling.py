@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from sklearn.base import clone
 from tests.reference import classical as slow
 
 from polytag.classical import MLROS, MLSMOTE, REMEDIAL, Resampler
@@ -139,14 +140,45 @@ def test_mlsmote_nominal_features_take_the_most_frequent_value_of_the_neighbours
 
 def test_bad_parameters_are_refused() -> None:
     X, Y = skewed()
-    with pytest.raises(ParameterError, match="neighbours"):
-        MLSMOTE(0)
-    with pytest.raises(ParameterError, match="ranking"):
-        MLSMOTE(labels="mean")
-    with pytest.raises(ParameterError, match="nominal"):
-        MLSMOTE(nominal=[4]).resample(X, Y)
-    with pytest.raises(ParameterError, match="percentage"):
-        MLROS(-1)
+    bad = [(MLSMOTE(0), "neighbours"), (MLSMOTE(labels="mean"), "ranking"), (MLSMOTE(nominal=[4]), "nominal"), (MLROS(-1), "percentage")]
+    for resampler, message in bad:  # where they are used, so that set_params can bring them as well
+        for use in (resampler.resample, resampler.fit, resampler.fit_resample):
+            with pytest.raises(ParameterError, match=message):
+                use(X, Y)
+
+
+@pytest.mark.parametrize("resampler", EVERY, ids=lambda r: type(r).__name__)
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array, sparse.csr_matrix, pd.DataFrame])
+def test_fit_resample_gives_the_rows_of_resample_with_labels_as_they_came(resampler: Resampler, kind) -> None:
+    X, Y = skewed()
+    expected = resampler.resample(X, Y)
+    new_X, new_Y = clone(resampler).fit_resample(kind(X), kind(Y))
+    assert type(new_X) is (np.ndarray if kind is pd.DataFrame else type(kind(X)))
+    assert type(new_Y) is type(kind(Y))
+    np.testing.assert_allclose(new_X.toarray() if sparse.issparse(new_X) else new_X, expected.X)
+    np.testing.assert_array_equal(new_Y.toarray() if sparse.issparse(new_Y) else new_Y, expected.Y)
+    assert resampler.fit(X, Y) is resampler
+    assert resampler.n_features_in_ == 4
+
+
+@pytest.mark.parametrize("resampler", EVERY, ids=lambda r: type(r).__name__)
+def test_one_label_as_a_vector_of_any_two_values_stays_as_it_is(resampler: Resampler) -> None:
+    X, _ = skewed()
+    y = np.where(X[:, 0] > 0.8, "yes", "no")
+    new_X, new_y = resampler.fit_resample(X, y)
+    np.testing.assert_array_equal(new_X, X)
+    np.testing.assert_array_equal(new_y, y)
+
+
+def test_parameters_are_those_of_a_scikit_learn_estimator() -> None:
+    X, Y = skewed()
+    resampler = clone(MLSMOTE(3, labels="union", nominal=[1], random_state=4))
+    assert resampler.get_params() == {"k": 3, "labels": "union", "nominal": [1], "random_state": 4}
+    np.testing.assert_array_equal(
+        resampler.set_params(k=2).resample(X, Y).X, MLSMOTE(2, labels="union", nominal=[1], random_state=4).resample(X, Y).X
+    )
+    assert REMEDIAL().get_params() == {}
+    assert clone(MLROS(-1)).percentage == -1
 
 
 def test_remedial_worked_example() -> None:

@@ -23,7 +23,7 @@ class MLROS(Resampler):
         random_state: Seed of the choice of rows.
 
     Raises:
-        ParameterError: ``percentage`` is negative.
+        ParameterError: ``percentage`` is negative; said where it is used, not by the constructor.
 
     Cost: O(positives + copies q).
 
@@ -39,16 +39,19 @@ class MLROS(Resampler):
     """
 
     def __init__(self, percentage: float = 25.0, *, random_state: Any = None) -> None:
-        if not percentage >= 0:
-            raise ParameterError(f"expected percentage of at least 0, but got {percentage!r}")
         self.percentage = percentage
         self.random_state = random_state
 
     def resample(self, X: ArrayLike, Y: ArrayLike) -> Resampled:
         """Return the given rows and copies of some; see ``Resampler.resample``."""
         features, labels = read_rows(X, Y)
+        self._check(features.shape[1])
         copies = self._copies(labels, generator(self.random_state))
         return with_new_rows(features, labels, Y, features[copies], labels[copies], copies)
+
+    def _check(self, d: int) -> None:
+        if not self.percentage >= 0:
+            raise ParameterError(f"expected percentage of at least 0, but got {self.percentage!r}")
 
     def _copies(self, Y: Array, rng: np.random.Generator) -> Array:
         """Return the rows to copy, in the order in which they were drawn."""

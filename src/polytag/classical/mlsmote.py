@@ -29,7 +29,7 @@ class MLSMOTE(Resampler):
         random_state: Seed of the reference rows and of the places between.
 
     Raises:
-        ParameterError: k is below 1, or there is no such rule or column.
+        ParameterError: k is below 1, or there is no such rule or column; said where they are used, not by the constructor.
 
     Cost: O(sum over minority labels of bag^2 d); new rows are computed dense and stored as X is.
 
@@ -54,10 +54,6 @@ class MLSMOTE(Resampler):
         nominal: ArrayLike = (),
         random_state: Any = None,
     ) -> None:
-        if k < 1:
-            raise ParameterError(f"expected k, the number of neighbours, to be at least 1, but got {k!r}")
-        if labels not in ("ranking", "union", "intersection"):
-            raise ParameterError(f"expected labels 'ranking', 'union' or 'intersection', but got {labels!r}")
         self.k = k
         self.labels = labels
         self.nominal = nominal
@@ -66,6 +62,7 @@ class MLSMOTE(Resampler):
     def resample(self, X: ArrayLike, Y: ArrayLike) -> Resampled:
         """Return the given rows and new ones; see ``Resampler.resample``."""
         features, labels = read_rows(X, Y)
+        self._check(features.shape[1])
         nominal, rng = self._nominal_columns(features.shape[1]), generator(self.random_state)
         new_X: list[Any] = []
         new_Y: list[Array] = []
@@ -85,6 +82,13 @@ class MLSMOTE(Resampler):
             return with_new_rows(features, labels, Y, features[nothing], labels[nothing], nothing)
         stack = (lambda parts: sparse.vstack(parts, format="csr")) if sparse.issparse(features) else np.concatenate
         return with_new_rows(features, labels, Y, stack(new_X), np.concatenate(new_Y), np.concatenate(parents))
+
+    def _check(self, d: int) -> None:
+        if not self.k >= 1:
+            raise ParameterError(f"expected k, the number of neighbours, to be at least 1, but got {self.k!r}")
+        if self.labels not in ("ranking", "union", "intersection"):
+            raise ParameterError(f"expected labels 'ranking', 'union' or 'intersection', but got {self.labels!r}")
+        self._nominal_columns(d)
 
     def _nominal_columns(self, d: int) -> Array:
         columns = np.unique(np.asarray(self.nominal, dtype=np.intp).ravel())
