@@ -76,6 +76,13 @@ def test_identity_is_json_and_forgets_seeds_and_the_name_of_the_preset() -> None
     }  # fmt: skip
 
 
+def test_compiling_is_part_of_the_identity_only_when_asked_for() -> None:
+    plain, compiled = Protocol(), Protocol(compile=True)
+    assert "compile" not in plain.identity()  # cells recorded before there was the choice keep their keys
+    assert compiled.identity() == {**plain.identity(), "compile": True}
+    assert [each.trainer(CLIF, plain=False).compile for each in (plain, compiled)] == [False, True]
+
+
 def test_learning_rate_comes_from_the_model_unless_given() -> None:
     assert Protocol().trainer(CLIF, plain=False).weight_decay == CLIF.DEFAULTS["weight_decay"]
     assert Protocol(lr=0.5).trainer(CLIF, plain=True).lr == 0.5

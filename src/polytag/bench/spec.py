@@ -60,6 +60,7 @@ class Protocol(Specification):
         patience: Epochs without improvement before training stops.
         keep: Weights to test: of the ``"best"`` or of the ``"last"`` epoch.
         precision: ``"float32"`` or ``"bfloat16"``.
+        compile: Compile the training step, see ``Trainer``; classical models are left as they are.
         measure_train_loss: Measure the loss on all training rows after each epoch, outside the timer, for convergence plots.
         undefined: What a metric is where it is not defined, see ``polytag.metrics.evaluate``.
         compat: ``"authors"``: selectors that have such a switch do what their published code does.
@@ -87,6 +88,7 @@ class Protocol(Specification):
     patience: int | None = Field(default=None, ge=1)
     keep: Literal["best", "last"] = Field(default="best", validate_default=True)
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    compile: bool = False
     measure_train_loss: bool = True
     undefined: Literal["skip", "zero", "one", "nan"] = "skip"
     compat: Literal["authors"] | None = None
@@ -161,7 +163,8 @@ class Protocol(Specification):
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the result of a cell: every switch, whatever the preset was called and whichever seeds are asked for."""
-        return self.model_dump(mode="json", exclude_none=True, exclude={"preset", "seeds"})
+        later = set() if self.compile else {"compile"}  # not there when the first cells were recorded, whose keys stay
+        return self.model_dump(mode="json", exclude_none=True, exclude={"preset", "seeds"} | later)
 
     def trainer(self, model: type[MultiLabelModel], *, plain: bool, preset: str | None = None, **settings: Any) -> Trainer:
         """Return the trainer for a model class.
@@ -174,7 +177,7 @@ class Protocol(Specification):
         """
         own = model.training_defaults(preset or (self.model_preset if self.model_preset in model.PRESETS else None), epochs=self.epochs)
         plain = plain and self.plain_random
-        same = ("epochs", "monitor", "patience", "keep", "precision", "measure_train_loss")
+        same = ("epochs", "monitor", "patience", "keep", "precision", "compile", "measure_train_loss")
         chosen = {name: own[name] for name in ("optimizer", "optimizer_params", "schedule") if name in own}
         if self.optimizer is not None:
             chosen |= {"optimizer": OPTIMIZERS[self.optimizer], "optimizer_params": dict(self.optimizer_params or {})}

@@ -91,6 +91,8 @@ class RunState:
 def fingerprint(trainer: Any, model: MultiLabelModel, train: Table, selector: BatchSelector) -> dict[str, Any]:
     """Say which run a checkpoint belongs to. More epochs may be asked for later; all that shapes the training must stay."""
     settings = {f.name: getattr(trainer, f.name) for f in fields(trainer) if f.name not in ("epochs", "callbacks", "eval_batch_size")}
+    if not settings["compile"]:
+        del settings["compile"]  # so that checkpoints from before there was the choice are continued
     for name in ("optimizer", "schedule", "optimizer_params"):
         settings[name] = getattr(settings[name], "__qualname__", repr(settings[name]))
     return {"trainer": settings, "model": type(model).__name__, "selector": type(selector).__name__, "sizes": [train.n, train.d, train.q]}

@@ -19,6 +19,7 @@ from polytag.nn.seeding import seeded
 from polytag.selectors.base import BatchSelector
 from polytag.training.callbacks import Callback
 from polytag.training.clipping import AdaptiveClip
+from polytag.training.compiling import compiled_objective
 from polytag.training.means import ObjectiveMeans
 from polytag.training.predict import autocast, glance, score
 from polytag.training.run import Epoch, Run
@@ -56,6 +57,9 @@ class Trainer:
         patience: Epochs without a better value after which training stops; ``None`` never stops early.
         keep: ``"best"`` leaves the model with the weights of the best validation epoch, ``"last"`` with those of the last one.
         precision: ``"float32"``, ``"bfloat16"`` or (on a GPU) ``"float16"``; the latter two run the forward pass under autocast.
+        compile: Compile the objective with ``torch.compile``: slow at the first batches, faster at each later one of a small network. It
+            needs a C++ compiler on the CPU, Triton on a GPU. Results differ from the plain ones by rounding, and those of dropout and
+            noise in what is drawn, which the seed decides all the same. Prediction, evaluation and the model's state stay plain.
         measure_train_loss: Record the loss on all training rows after each epoch, in evaluation mode and outside the timer.
         eval_batch_size: Rows at a time in evaluation.
         seed: Seed of dropout and of the model's noise; the random state outside ``fit`` is left as it was.
@@ -77,6 +81,7 @@ class Trainer:
     patience: int | None = None
     keep: Literal["best", "last"] = "best"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    compile: bool = False
     measure_train_loss: bool = False
     eval_batch_size: int = 1024
     seed: int = 0
@@ -110,7 +115,8 @@ class Trainer:
         Raises:
             DivergenceError: The loss became NaN or infinite.
             ResumeError: The checkpoint belongs to another run.
-            ParameterError: The model's loss is no single number (``reduction="none"``), or a part of its objective no detached scalar.
+            ParameterError: The model's loss is no single number (``reduction="none"``), or a part of its objective no detached scalar;
+                or ``compile`` is asked for where it is not possible.
 
         Example:
             >>> import numpy as np
@@ -128,6 +134,7 @@ class Trainer:
         scaler = torch.amp.GradScaler(train.device.type, enabled=self.precision == "float16")
         clip = AdaptiveClip() if self.clip_norm == "adaptive" else None
         state = RunState(model, optimizer, selector, scaler, train.device, fingerprint(self, model, train, selector), clip)
+        objective_of = compiled_objective(model) if self.compile else model.objective
         with seeded(self.seed, train.device):
             if resume is not None and resume.exists():
                 state.load(resume)
@@ -136,7 +143,7 @@ class Trainer:
                 callback.begin(self.epochs, len(selector))
             try:
                 while len(run.history) < self.epochs and not run.stopped_early:
-                    run.history.append(self._evaluated(self._epoch(state, train), model, train, valid))
+                    run.history.append(self._evaluated(self._epoch(state, train, objective_of), model, train, valid))
                     self._keep(state)
                     if resume is not None:
                         state.save(resume)
@@ -148,7 +155,7 @@ class Trainer:
                     callback.end(run)
         return run
 
-    def _epoch(self, state: RunState, train: Table) -> Epoch:
+    def _epoch(self, state: RunState, train: Table, objective_of: Callable[[Batch], Objective]) -> Epoch:
         """Run one epoch: select, step, tell the selector."""
         number, selector, model = len(state.run.history), state.selector, state.model
         model.train()
@@ -164,7 +171,8 @@ class Trainer:
             weight = selector.weights(rows)
             selecting += time.perf_counter() - asked
             set_lr(state.optimizer, self.schedule, self.warmup_epochs, number, step / len(selector), 1 / len(selector))
-            objective = self._step(state, train[rows]._replace(weight=None if weight is None else weight.to(train.device)))
+            batch = train[rows]._replace(weight=None if weight is None else weight.to(train.device))
+            objective = self._step(state, batch, objective_of)
             told = time.perf_counter()
             selector.update(rows, objective.logits.detach().float())
             selecting += time.perf_counter() - told
@@ -176,10 +184,10 @@ class Trainer:
             raise DivergenceError(f"the mean training loss of epoch {number} is {loss}; lower lr (now {self.lr}) or set clip_norm")
         return Epoch(number, loss, time.perf_counter() - start, selecting, parts=parts)
 
-    def _step(self, state: RunState, batch: Batch) -> Objective:
+    def _step(self, state: RunState, batch: Batch, objective_of: Callable[[Batch], Objective]) -> Objective:
         """Take one optimisation step on a batch."""
         with autocast(state.device, self.precision):
-            objective = of_one_number(state.model.objective(batch))
+            objective = of_one_number(objective_of(batch))
         state.optimizer.zero_grad()
         state.scaler.scale(objective.loss).backward()
         if self.clip_norm is not None:
