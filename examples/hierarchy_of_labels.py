@@ -41,7 +41,7 @@ def main() -> None:
     table = make_table(1500)
     train, test = table[:1000], table[1000:]
     for name, threshold in {"one cut": 0.5, "rising cuts": {1: 0.5, 2: 0.6, 3: 0.8}}.items():
-        model = DeepMultiLabelClassifier("chmcnn", hierarchy="/", threshold=threshold, epochs=30, lr=1e-3, random_state=0)
+        model = DeepMultiLabelClassifier("chmcnn", hierarchy="/", threshold=threshold, epochs=30, batch_size=128, lr=1e-3, random_state=0)
         found = model.fit(train[FEATURES], train["labels"]).predict(test[FEATURES])
         print(*(f"{name}: true {true:40} predicted {'@'.join(paths)}" for true, paths in zip(test["labels"][:5], found)), sep="\n")
         tree = model.hierarchy_

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from polytag import DeepMultiLabelClassifier, IterativeStratifiedKFold, metrics
+from polytag import DeepMultiLabelClassifier, IterativeStratifiedKFold, metrics, registry
 from polytag.errors import DataError, ParameterError, ResumeError, UnknownNameError
 from polytag.losses import BCE
 from polytag.models import MLP
@@ -172,14 +172,67 @@ def test_pictures_go_to_models_that_read_them(tmp_path: Path) -> None:
 
 def test_a_model_is_trained_as_its_authors_do_unless_told_otherwise() -> None:
     X, Y = make()
-    own = quick(lr=None)._trainer(MLP, 0)
+    own, _ = quick(lr=None)._training(MLP, 0)
     assert (own.lr, own.weight_decay, own.clip_norm, own.patience, own.monitor) == (1e-3, 1e-4, 5.0, 15, "macro_auc")
-    asked = quick(lr=0.3, weight_decay=0.0, patience=np.inf, monitor="loss")._trainer(MLP, 0)
+    asked, _ = quick(lr=0.3, weight_decay=0.0, patience=np.inf, monitor="loss")._training(MLP, 0)
     assert (asked.lr, asked.weight_decay, asked.clip_norm, asked.patience, asked.monitor) == (0.3, 0.0, 5.0, np.inf, "loss")
     with pytest.raises(ParameterError, match="lr"):
         quick(lr=-1.0).fit(X, Y)
     with pytest.raises(ParameterError, match="parameter of selector 'adaptive' called 'presure'; did you mean 'pressure'"):
         quick(selector="adaptive", selector_params={"presure": 3}).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("model", "preset", "epochs", "batch_size"),
+    [
+        ("tabm", None, 200, 128),
+        ("bpmll", "paper", 100, 1),
+        ("c2ae", None, 50, 128),
+        ("c2ae", "authors", 50, 500),
+        ("text_encoder", None, 10, 32),
+        ("ctran", "paper", 100, 16),
+    ],
+)
+def test_epochs_and_batches_are_the_models_own_unless_given(model: str, preset: str | None, epochs: int, batch_size: int) -> None:
+    own = DeepMultiLabelClassifier(model, model_params={"preset": preset})
+    trainer, rows = own._training(registry.get("model", model), 0)
+    assert (trainer.epochs, rows) == (epochs, batch_size)
+    trainer, rows = clone(own).set_params(epochs=7, batch_size=9)._training(registry.get("model", model), 0)
+    assert (trainer.epochs, rows) == (7, 9)
+
+
+def test_a_model_that_says_nothing_gets_the_usual_epochs_and_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MLP, "DEFAULTS", {})
+    trainer, rows = DeepMultiLabelClassifier("mlp")._training(MLP, 0)
+    assert (trainer.epochs, rows) == (100, 128)
+
+
+def test_a_preset_is_applied_whole(tmp_path: Path) -> None:
+    X, Y = make(40)
+    fitted = quick(model="bpmll", model_params={"preset": "paper"}, epochs=2, validation_fraction=0, scale="none").fit(X, Y)
+    alone = quick(model="bpmll", model_params={"preset": "paper"}, epochs=2, batch_size=1, validation_fraction=0, scale="none").fit(X, Y)
+    np.testing.assert_array_equal(fitted.decision_function(X), alone.decision_function(X))
+    fitted.save(tmp_path / "model")
+    loaded = DeepMultiLabelClassifier.load(tmp_path / "model")
+    assert (loaded.epochs, loaded.batch_size, loaded.compile) == (2, None, False)
+    np.testing.assert_array_equal(loaded.decision_function(X), fitted.decision_function(X))
+
+
+def test_selectors_that_plan_ahead_know_the_models_own_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, Y = make()
+    monkeypatch.setattr(MLP, "DEFAULTS", {**MLP.DEFAULTS, "epochs": 2, "batch_size": 50})
+    fitted = quick(model="mlp", epochs=None, selector="infobatch", validation_fraction=0).fit(X, Y)
+    assert len(fitted.history_.history) == 2
+
+
+def test_the_training_step_is_compiled_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, Y = make()
+    seen = []
+    monkeypatch.setattr(torch, "compile", lambda function: seen.append(function) or function)
+    compiled, plain = quick(compile=True).fit(X, Y), quick().fit(X, Y)
+    assert seen == [compiled.model_.objective]
+    np.testing.assert_array_equal(compiled.decision_function(X), plain.decision_function(X))
+    assert clone(compiled).get_params()["compile"] is True
 
 
 def test_what_cannot_be_saved_or_loaded_is_said(tmp_path: Path) -> None:

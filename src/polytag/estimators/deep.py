@@ -28,6 +28,9 @@ from polytag.thresholds import Threshold
 from polytag.training import Callback, ProgressBar, Trainer, predict
 from polytag.types import Array, ArrayLike
 
+_EPOCHS, _BATCH_SIZE = 100, 128
+"""What is taken where neither the caller nor the model says."""
+
 
 class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A deep network for many labels, trained on batches of your choice, as a scikit-learn classifier.
@@ -44,9 +47,10 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         threshold: Probability above which a label is predicted; an array of shape (q,); or ``"f1"``, ``"label_f1"``, ``"cardinality"``
             to choose it on the validation rows (on the training rows if there are none). With a hierarchy also ``"level_f1"``, or a cut
             for each level such as ``{1: 0.5, 2: 0.7}``: a prediction stops at a parent where it is less sure of what is below.
-        epochs: Number of epochs.
-        batch_size: Rows in a batch.
-        lr: Learning rate; ``None`` is the model's own (``training_defaults`` of its class), as are its optimiser and schedule.
+        epochs: Number of epochs; ``None`` is the model's own (``training_defaults`` of its class, under ``model_params["preset"]`` if there
+            is one), or 100 where it has none.
+        batch_size: Rows in a batch; ``None`` is the model's own, or 128 where it has none.
+        lr: Learning rate; ``None`` is the model's own, as are its optimiser and schedule.
         weight_decay: L2 penalty; ``None`` is the model's own.
         scale: ``"minmax"``, ``"standard"`` or ``"none"``; how features of a table are scaled, with statistics of the training rows.
         text: How texts become numbers, see ``Preparation``: for example ``{"max_words": 10000}``; ``None``: what the model reads.
@@ -58,6 +62,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         patience: Epochs without improvement after which training stops; ``None`` is the model's own, ``numpy.inf`` never stops early.
         precision: ``"float32"`` or ``"bfloat16"``, in training and prediction; on the CPU a network trained in float32 predicts in
             float64, so that the score of a row does not depend on the rows predicted with it.
+        compile: Whether the training step is compiled (``torch.compile``), see ``polytag.Trainer``; prediction is not.
         device: ``"auto"`` takes a GPU if there is one.
         closure: How scores are brought into line with the hierarchy: ``"up"`` (a label is as likely as the likeliest below it), ``"down"``
             (as the least likely above it), ``"product"`` (scores are read as probabilities given the parent), or ``None``, not at all.
@@ -102,8 +107,8 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         enhance: str | Enhancer | None = None,
         hierarchy: Any = None,
         threshold: float | str | ArrayLike = 0.5,
-        epochs: int = 100,
-        batch_size: int = 128,
+        epochs: int | None = None,
+        batch_size: int | None = None,
         lr: float | None = None,
         weight_decay: float | None = None,
         scale: str = "minmax",
@@ -113,6 +118,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         monitor: str | None = None,
         patience: float | None = None,
         precision: str = "float32",
+        compile: bool = False,
         closure: str | None = "up",
         device: str = "auto",
         random_state: Any = None,
@@ -138,6 +144,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self.monitor = monitor
         self.patience = patience
         self.precision = precision
+        self.compile = compile
         self.closure = closure
         self.device = device
         self.random_state = random_state
@@ -184,7 +191,9 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         if self.neighbours == "encoder":
             train = with_encoder_view(train, self.model_)
         trained = self.model_ if enhancer is None else enhancement.around(self.model_, enhancer, train, valid, seed)
-        self.history_ = self._trainer(model_class, seed).fit(trained, train, self._chooser(selector_class, train, seed), valid)
+        trainer, batch_size = self._training(model_class, seed)
+        chooser = self._chooser(selector_class, train, seed, batch_size, trainer.epochs)
+        self.history_ = trainer.fit(trained, train, chooser, valid)
         trained.eval()
         self._enhanced, self.label_distributions_ = enhancement.outcome(trained, rows, data.n)
         self.label_names_ = data.label_names
@@ -282,7 +291,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self._kind: Kind = data.kind  # type: ignore[assignment]
         return self._table(data.take(rows)), None if held_out is None else self._table(data.take(held_out))
 
-    def _chooser(self, selector: Any, train: Table, seed: int) -> BatchSelector:
+    def _chooser(self, selector: Any, train: Table, seed: int, batch_size: int, epochs: int) -> BatchSelector:
         """Return the selector of that class for these rows."""
         params = dict(self.selector_params or {})
         known = registry.keywords(selector)
@@ -290,21 +299,23 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             if known and name not in known:
                 raise ParameterError(registry.unknown(f"parameter of selector {self.selector!r}", name, sorted(known)))
         if "epochs" in inspect.signature(selector).parameters:
-            params.setdefault("epochs", self.epochs)
-        return selector(train.targets, self.batch_size, x=train.dataset.features, seed=seed, **params)  # type: ignore[no-any-return]
+            params.setdefault("epochs", epochs)
+        return selector(train.targets, batch_size, x=train.dataset.features, seed=seed, **params)  # type: ignore[no-any-return]
 
     def _table(self, data: Dataset) -> Table:
         """Prepare the rows and put them on the device."""
         auto = "cuda" if torch.cuda.is_available() else "cpu"
         return Table(self._prepared.transform(data), auto if self.device == "auto" else self.device)
 
-    def _trainer(self, model: type[MultiLabelModel], seed: int) -> Trainer:
-        """Return the trainer: what the model's authors do, and over it what was asked for."""
+    def _training(self, model: type[MultiLabelModel], seed: int) -> tuple[Trainer, int]:
+        """Return the trainer and the rows in a batch: what the model's authors do, and over it what was asked for."""
         callbacks: tuple[Callback, ...] = (ProgressBar(self.model),) if self.verbose else ()
-        own = model.training_defaults((self.model_params or {}).get("preset"), epochs=self.epochs)
-        own.pop("batch_size")
-        asked = {name: getattr(self, name) for name in ("lr", "weight_decay", "monitor", "patience") if getattr(self, name) is not None}
-        return Trainer(**{**own, **asked, "epochs": self.epochs, "precision": self.precision, "seed": seed, "callbacks": callbacks})
+        usual = {"epochs": _EPOCHS, "batch_size": _BATCH_SIZE}
+        own = usual | model.training_defaults((self.model_params or {}).get("preset"), epochs=self.epochs)
+        names = ("epochs", "batch_size", "lr", "weight_decay", "monitor", "patience")
+        chosen = own | {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        batch_size: int = chosen.pop("batch_size")
+        return Trainer(**{**chosen, "precision": self.precision, "compile": self.compile, "seed": seed, "callbacks": callbacks}), batch_size
 
     def _rows(self, X: Any) -> Table:
         """Return new rows as the model sees them; their labels are blank."""

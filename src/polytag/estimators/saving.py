@@ -15,11 +15,12 @@ from polytag.estimators.inputs import empty
 from polytag.hierarchy import Hierarchy
 from polytag.training import Run, checkpoint
 
-_FORMAT = 5
+_FORMAT = 6
 """Number of the file's layout; a file with a higher one comes from a later version."""
 
-_READABLE = (3, 4, _FORMAT)
-"""Layouts that can be read; 3 knew nothing of label enhancement, 4 nothing of hierarchies."""
+_READABLE = (3, 4, 5, _FORMAT)
+"""Layouts that can be read; 3 knew nothing of label enhancement, 4 nothing of hierarchies,
+5 nothing of compiling and of epochs that are the model's own."""
 
 
 def save(estimator: Any, path: Path) -> None:
