@@ -217,6 +217,33 @@ def test_saved_and_loaded_predicts_the_same(labels: str, model: str, tmp_path: P
     np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
 
 
+def test_cuts_that_part_a_label_from_its_parent() -> None:
+    X, _, frame = make()
+    cuts = np.where(TREE.levels == 1, 0.99, 0.2)
+    found = {how: quick(hierarchy=TREE, threshold=cuts, closure=how).fit(X, frame.to_numpy()) for how in ("up", "down", None)}
+    above = {how: fitted.predict_proba(X) > cuts for how, fitted in found.items()}
+    assert TREE.violations(above["up"].astype(int)).any()
+    np.testing.assert_array_equal(found["up"].predict(X), TREE.close(above["up"].astype(int)))
+    np.testing.assert_array_equal(found["down"].predict(X), TREE.mend(above["down"], "down"))
+    np.testing.assert_array_equal(found[None].predict(X), above[None])
+    levels = quick(hierarchy=TREE, threshold={1: 0.99, 2: 0.2}, closure=None).fit(X, frame.to_numpy())
+    np.testing.assert_array_equal(levels.predict(X), TREE.mend(above[None], "down"))  # cuts of levels stop at a parent by themselves
+
+
+@pytest.mark.parametrize(
+    ("threshold", "hierarchy", "message"),
+    [("f2", None, "no threshold rule called 'f2'"), ("level_f1", None, "knows of none"), ({1: 0.5}, None, "knows of none"),
+     ([0.5, 0.5], None, "expected one cut or"), ({1: 0.5}, TREE, "levels 1 to 2")],
+)  # fmt: skip
+def test_a_threshold_that_does_not_fit_is_refused_before_training(
+    threshold, hierarchy, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, _, frame = make()
+    monkeypatch.setattr("polytag.training.Trainer.fit", lambda *args, **kwargs: pytest.fail("trained"))
+    with pytest.raises((ParameterError, KeyError), match=message):
+        quick(threshold=threshold, hierarchy=hierarchy).fit(X, frame.to_numpy())
+
+
 @pytest.mark.parametrize(("model", "hierarchy"), [("chmcnn", "/"), ("local", "/"), ("role", None)])
 def test_a_network_inside_is_rebuilt_as_it_read_the_data(model: str, hierarchy: str | None, tmp_path: Path) -> None:
     X, rows, frame = make()

@@ -66,6 +66,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         device: ``"auto"`` takes a GPU if there is one.
         closure: How scores are brought into line with the hierarchy: ``"up"`` (a label is as likely as the likeliest below it), ``"down"``
             (as the least likely above it), ``"product"`` (scores are read as probabilities given the parent), or ``None``, not at all.
+            Where cuts part a chosen label from its parent, ``"up"`` adds the parent, the other two drop the label.
         random_state: Seed of the weights, the batches, the validation rows and the model's noise.
         model_params: Further parameters of the model.
         selector_params: Further parameters of the selector.
@@ -180,6 +181,8 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         if labels.shape[0] != X.shape[0]:
             counts = f"{X.shape[0]} and {labels.shape[0]}"
             raise DataError(f"expected as many rows in X as in Y, but found input variables with inconsistent numbers of samples: {counts}")
+        cut = Threshold.named(self.threshold, self.hierarchy_)
+        cut.fit(np.full((1, labels.shape[1]), 0.5), np.zeros((1, labels.shape[1])))  # what does not fit is said now, not after training
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         data = Dataset(X, labels, label_names=given.names, kind=kind, hierarchy=self.hierarchy_)
         rows, held_out = self._split(data, seed)
@@ -201,7 +204,6 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         if has_own_decisions(self.model_, self.threshold):
             self.model_.fit_threshold(train)
         shown = train if valid is None else valid
-        cut = Threshold.named(self.threshold, self.hierarchy_)
         self.threshold_ = cut.fit(_sigmoid(self._logits(shown)), shown.dataset.Y).values
         return self
 
@@ -225,11 +227,11 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         table = self._rows(X)
         if has_own_decisions(self.model_, self.threshold):
             found = own_decisions(self.model_, table, exact=self._is_exact(table))
-            return self._target.restore(hierarchical.mended(found, self.hierarchy_, self.closure))
-        found = _sigmoid(self._logits(table)) > self.threshold_
-        if self.hierarchy_ is not None and self.closure is not None:
-            found = hierarchical.without_orphans(found, self.hierarchy_)
-        return self._target.restore(found)
+        else:
+            rule = Threshold.named(self.threshold, self.hierarchy_)
+            rule.values = self.threshold_
+            found = rule.predict(_sigmoid(self._logits(table)))
+        return self._target.restore(hierarchical.mended(found, self.hierarchy_, self.closure))
 
     def label_distributions(self, X: ArrayLike, Y: ArrayLike) -> Array:
         """Return how much each label describes each row, shape (n, q), rows sum to 1, as a one-stage method (FLEM) has learnt to say it.

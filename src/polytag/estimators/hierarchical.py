@@ -3,12 +3,13 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import expit, logit
+import torch
 
 from polytag.data.hierarchies import closed, hierarchy_from, is_separator
 from polytag.data.targets import Target, named_rows, read_target
 from polytag.errors import DataError, ParameterError
 from polytag.hierarchy import Hierarchy, label_paths
+from polytag.models.local import LogProduct
 from polytag.types import Array
 
 _WAYS = ("up", "down", "product")
@@ -71,11 +72,9 @@ def coherent(logits: Array, hierarchy: Hierarchy | None, closure: str | None) ->
     """
     if hierarchy is None or closure is None:
         return logits
-    if closure != "product":
-        return np.asarray(hierarchy.constrain(logits, closure))  # type: ignore[arg-type]
-    tiny = np.finfo(np.float64)
-    products = np.clip(hierarchy.constrain(expit(logits), "product"), tiny.tiny, 1 - tiny.epsneg)
-    return np.asarray(logit(products))
+    if closure == "product":
+        return np.asarray(LogProduct(hierarchy).logits(torch.from_numpy(logits)).numpy())
+    return np.asarray(hierarchy.constrain(logits, closure))  # type: ignore[arg-type]
 
 
 def mended(labels: Array, hierarchy: Hierarchy | None, closure: str | None) -> Array:
@@ -85,14 +84,7 @@ def mended(labels: Array, hierarchy: Hierarchy | None, closure: str | None) -> A
     """
     if hierarchy is None or closure is None:
         return labels
-    if closure == "up":
-        return np.asarray(hierarchy.close(labels.astype(np.uint8)) == 1)
-    return without_orphans(labels, hierarchy)
-
-
-def without_orphans(labels: Array, hierarchy: Hierarchy) -> Array:
-    """Return label sets (n, q), bool, without the labels that lack an ancestor: where a parent is in doubt, so is all below it."""
-    return np.asarray(hierarchy.constrain(labels.astype(np.float32), "down") > 0.5)
+    return hierarchy.mend(labels, closure)  # type: ignore[arg-type]
 
 
 def _over_columns(hierarchy: Any, target: Target, q: int) -> Hierarchy:

@@ -1,9 +1,11 @@
 """The forms in which a hierarchy comes in and goes out."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
+
+import numpy as np
 
 from polytag.errors import DataError
 from polytag.hierarchy.edges import Direction, Named, check_tree, read_edges, read_parents
@@ -21,6 +23,32 @@ class Forms:
 
     def __init__(self, names: tuple[str, ...], edges: Array) -> None:
         self.names, self.edges = names, edges
+
+    @classmethod
+    def of(cls, value: Any, names: Sequence[str] | None = None, *, q: int | None = None) -> Self:
+        """Return a hierarchy from whatever describes one.
+
+        Args:
+            value: A hierarchy, what ``to_dict`` returned, a mapping from labels to parents, a list of paths with ``/``, or (parent, child)
+                pairs of names.
+            names: The labels in the order of the columns of Y; the hierarchy is brought into this order.
+            q: How many labels it must have.
+
+        Raises:
+            DataError: ``names`` has labels that the hierarchy lacks, or lacks labels that it has; or there are not q.
+        """
+        if isinstance(value, str):
+            raise DataError(f"expected a hierarchy, but got the text {value!r}; read a file with read_hierarchy")
+        if isinstance(value, Mapping):
+            dumped = set(value) == {"names", "edges"}
+            value = cls(tuple(value["names"]), np.asarray(value["edges"], dtype=np.int64)) if dumped else cls.from_parents(value)
+        elif not isinstance(value, Forms):
+            entries = list(value)
+            paths = bool(entries) and all(isinstance(entry, str) for entry in entries)
+            value = cls.from_paths(entries) if paths else cls.from_edges(entries, names)
+        if q is not None and value.q != q:
+            raise DataError(f"expected a hierarchy over the {q} labels of Y, but got one over {value.q}; take(...) the columns of Y")
+        return value if names is None or tuple(names) == value.names else value.ordered(names)  # type: ignore[no-any-return]
 
     @classmethod
     def from_edges(

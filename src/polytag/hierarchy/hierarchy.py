@@ -1,10 +1,10 @@
 """A tree or a directed acyclic graph over labels, as one immutable value."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,32 +61,6 @@ class Hierarchy(Forms):
             shown = [names[node] for node in cycle[:20]] + ([f"... ({len(cycle) - 20} more)"] if len(cycle) > 20 else [])
             loop = " -> ".join([*shown, names[cycle[0]]])
             raise DataError(f"expected a hierarchy without cycles, but got {loop} (each below the next); remove one of these edges")
-
-    @classmethod
-    def of(cls, value: Any, names: Sequence[str] | None = None, *, q: int | None = None) -> Self:
-        """Return a hierarchy from whatever describes one.
-
-        Args:
-            value: A hierarchy, what ``to_dict`` returned, a mapping from labels to parents, a list of paths with ``/``, or (parent, child)
-                pairs of names.
-            names: The labels in the order of the columns of Y; the hierarchy is brought into this order.
-            q: How many labels it must have.
-
-        Raises:
-            DataError: ``names`` has labels that the hierarchy lacks, or lacks labels that it has; or there are not q.
-        """
-        if isinstance(value, str):
-            raise DataError(f"expected a hierarchy, but got the text {value!r}; read a file with read_hierarchy")
-        if isinstance(value, Mapping):
-            dumped = set(value) == {"names", "edges"}
-            value = cls(tuple(value["names"]), np.asarray(value["edges"], dtype=np.int64)) if dumped else cls.from_parents(value)
-        elif not isinstance(value, Hierarchy):
-            entries = list(value)
-            paths = bool(entries) and all(isinstance(entry, str) for entry in entries)
-            value = cls.from_paths(entries) if paths else cls.from_edges(entries, names)
-        if q is not None and value.q != q:
-            raise DataError(f"expected a hierarchy over the {q} labels of Y, but got one over {value.q}; take(...) the columns of Y")
-        return value if names is None or tuple(names) == value.names else value.ordered(names)  # type: ignore[no-any-return]
 
     @property
     def q(self) -> int:

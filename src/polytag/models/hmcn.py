@@ -43,7 +43,8 @@ class HMCN(MultiLabelModel):
         closure: How P is made coherent: ``"up"``, ``"down"`` (see ``Hierarchy.constrain``), or ``None``: P as it is, not coherent.
 
     Raises:
-        ParameterError: A parameter makes no sense, or the hierarchy is not one over q labels.
+        ParameterError: A parameter makes no sense.
+        DataError: There is no hierarchy, or it is not over q labels.
 
     Cost: a step O(b (H width (width + d) + q width + edges)); the recurrent form has 1 / H of the walk's weights and 4 times its
         arithmetic.

@@ -56,8 +56,8 @@ class Local(NetworkInside):
         closure: For ``per="level"``: ``"up"`` or ``"down"`` (see ``Hierarchy.constrain``).
 
     Raises:
-        ParameterError: A parameter makes no sense, or the hierarchy is not one over q labels.
-        DataError: The network does not read this kind of data.
+        ParameterError: A parameter makes no sense.
+        DataError: The network does not read this kind of data, or there is no hierarchy over q labels.
 
     Cost: that of the network (of one for each level with ``per="level"``) and O(b (q + edges)), in place of q models.
 
