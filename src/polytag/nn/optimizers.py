@@ -33,11 +33,11 @@ def build_optimizer(
         >>> build_optimizer(torch.optim.Adam, layer.parameters(), lr=0.1, foreach=True).defaults["fused"] is None
         True
     """
-    given = list(parameters)
-    groups = [dict(group) for group in given] if given and isinstance(given[0], dict) else [{"params": given}]
+    given: list[Any] = list(parameters)
+    groups: list[dict[str, Any]] = [dict(group) for group in given] if given and isinstance(given[0], dict) else [{"params": given}]
     for group in groups:
         group["params"] = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
-    every = [entry[1] if isinstance(entry, tuple) else entry for group in groups for entry in group["params"]]
+    every: list[Tensor] = [entry[1] if isinstance(entry, tuple) else entry for group in groups for entry in group["params"]]
     if optimizer in _FUSED and _FORMS.isdisjoint(params) and all(p.is_floating_point() and p.device.type in _DEVICES for p in every):
         params["fused"] = True
     return optimizer(groups, **params)
