@@ -19,7 +19,8 @@ needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))),
     reason="torch.compile needs a C++ compiler on the CPU: install g++, or set CXX",
 )
-MAKERS = {"mlp": lambda table: MLP.from_data(table, hidden=(8,)), "dela": lambda table: DELA.from_data(table, latent=4)}
+# Without batch norm, before which Adam moves a bias by nothing but rounding.
+MAKERS = {"mlp": lambda table: MLP.from_data(table, hidden=(8,), batch_norm=False), "dela": lambda table: DELA.from_data(table, latent=4)}
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def plainly_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", ["mlp", pytest.param("dela", marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("plainly_drawn")
 def test_compiled_training_equals_plain_training(name: str, table: Table, valid: Table) -> None:
     runs, models = [], []
