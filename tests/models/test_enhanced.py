@@ -84,7 +84,7 @@ def test_every_model_on_all_that_it_reads(name: str, kind: Any) -> None:
 def test_every_selector_serves_it(name: str) -> None:
     X, Y = toy().dataset.X, toy().dataset.Y
     fitted = DeepMultiLabelClassifier("linear", selector=name, enhance="flem", epochs=2, batch_size=16).fit(X, Y)
-    assert np.isfinite([epoch["loss"] for epoch in fitted.history_]).all()
+    assert np.isfinite([epoch.loss for epoch in fitted.history_.history]).all()
 
 
 def test_rows_of_tokens_are_described_by_their_mean_token() -> None:
