@@ -203,6 +203,16 @@ def test_sets_and_methods_with_settings_of_their_own(own: str, tmp_path: Path, c
     ):
         assert expected in report
     assert "| MLP | " in report.split("hamming_loss ↓**")[1].split("Rank:")[0]
+    for record in (out / "A" / "records").iterdir():
+        record.unlink()
+    assert main(["reproduce", own, "--report", "--out", str(out)]) == 0
+    text, report = capsys.readouterr().out, (out / "report.md").read_text(encoding="utf-8")
+    assert "main-slow: 2 data sets" in text
+    assert not list((out / "A" / "records").iterdir())
+    assert "[B](B/report.md)" in report
+    assert "[A](A/report.md)" not in report
+    assert main(["reproduce", own, "--report", "--out", str(tmp_path / "nothing")]) == 2
+    assert "has none; name it with --out" in capsys.readouterr().err
     assert main(["reproduce", own, "--methods", "bce", "--out", str(out)]) == 0
     assert "4 cells kept" in capsys.readouterr().out  # a choice of methods runs in the same folders
     assert main(["reproduce", own, "--short", "--out", str(tmp_path / "short")]) == 0

@@ -26,6 +26,7 @@ def reproduce(
     out: Annotated[Path | None, typer.Option(help="Folder for records and report. [default: polytag-KEY, or polytag-KEY-short]")] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Only list methods and data sets, what is missing, and how to get it.")] = False,
     short: Annotated[bool, typer.Option("--short", help="Only show in seconds that it works, on an embedded data set.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Run nothing: only write the report of what the folder holds.")] = False,
     switch: Annotated[list[str] | None, typer.Option("--set", help="Depart from the paper's protocol, NAME=VALUE: epochs=5.")] = None,
 ) -> None:
     """Run a paper's experiment on what is here, and print ours next to its numbers; the same command resumes."""
@@ -54,10 +55,15 @@ def reproduce(
         typer.echo("Nothing to run: none of these data sets is on this machine.", err=True)
         raise typer.Exit(1)
     how: dict[str, Any] = {"jobs": jobs, "threads": threads, "device": device}
-    raise typer.Exit(run_legs(paper, legs, missing, out or Path(f"polytag-{paper.key}{'-short' * short}"), **how))
+    folder = out or Path(f"polytag-{paper.key}{'-short' * short}")
+    if report:
+        legs = [part for part in legs if any((folder / part.name / "records").glob("*.json"))]
+        if not legs:
+            raise ParameterError(f"expected a folder with records of this paper for --report, but {folder} has none; name it with --out")
+    raise typer.Exit(run_legs(paper, legs, missing, folder, run=not report, **how))
 
 
-def run_legs(paper: "Paper", legs: Sequence["Leg"], missing: dict[str, str], out: Path, **how: Any) -> int:
+def run_legs(paper: "Paper", legs: Sequence["Leg"], missing: dict[str, str], out: Path, *, run: bool = True, **how: Any) -> int:
     """Run every leg into a folder of its own, write their reports and the one that compares with the paper, and print it.
 
     Args:
@@ -65,6 +71,7 @@ def run_legs(paper: "Paper", legs: Sequence["Leg"], missing: dict[str, str], out
         legs: What to run.
         missing: Data sets that are not here, and how to get them.
         out: The folder.
+        run: Whether to run what is not there yet; otherwise only the reports are written.
         **how: ``jobs``, ``threads`` and ``device`` of ``run_experiment``.
 
     Returns:
@@ -80,13 +87,14 @@ def run_legs(paper: "Paper", legs: Sequence["Leg"], missing: dict[str, str], out
     shown: dict[str, Any] = {"extra": paper.extra_metrics, "digits": paper.digits, "tolerance": paper.tolerance}
     result, code, console = Reproduced(legs, paper.printed, paper.printed_rank, **shown), 0, wide_console()
     for part in legs:
-        store = Store(out / part.name)
+        store, outcomes = Store(out / part.name), []
         try:
             cells, hashes = plan(part.experiment)
             save_experiment(store, part.experiment, hashes)
             typer.echo(f"{part.name}: {len(part.cases)} data sets, {len(part.arms)} methods, {len(cells)} cells")
-            with Bar(console, len(cells), part.experiment.protocol.monitor) as bar:
-                outcomes = run_experiment(part.experiment, store, watch=bar.advance, cells=cells, **how)
+            if run:
+                with Bar(console, len(cells), part.experiment.protocol.monitor) as bar:
+                    outcomes = run_experiment(part.experiment, store, watch=bar.advance, cells=cells, **how)
         except KeyboardInterrupt:
             return interrupted(store.folder)
         write_report(store, part.experiment, hashes, remarks=[f"Part of the reproduction of {paper.citation}"])
