@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from polytag.bench import Experiment, Method, Store, write_report
-from polytag.bench.distribution_plots import MOST_LABELS, plot_distributions, plot_parts
+from polytag.bench.distribution_plots import MOST_LABELS, _parts_figure, plot_distributions, plot_parts
 from polytag.bench.results import Results
 from polytag.data import make_label_distribution
+from polytag.data.plots import figure_class
 from polytag.errors import DataError, MissingExtraError
 
 from .conftest import filled, made_record
@@ -162,3 +163,10 @@ def test_need_their_extra(enhanced, monkeypatch, tmp_path):
         plot_distributions(data.Y, {"g": truth}, tmp_path / "x.png", rows=[0])
     with pytest.raises(MissingExtraError, match=r"polytag\[plots\]"):
         plot_parts(Results(enhanced, []), tmp_path)
+
+
+def test_only_losses_say_which_way_is_better() -> None:
+    figure = _parts_figure(figure_class(), {"hcal": {"loss_level_1": np.ones(3), "weight_level_1": np.ones(3)}}, "hcal")
+    labels = {axes.get_title(): axes.get_ylabel() for axes in figure.axes}
+    assert labels["loss_level_1"] == "mean over the steps ↓"
+    assert labels["weight_level_1"] == "mean over the steps"

@@ -179,7 +179,7 @@ def _parts_figure(kind: Any, curves: Mapping[str, Mapping[str, Array]], title: s
             style = {**curve_style(number), "linewidth": 1.7, "label": method}
             axes.plot(np.arange(1, len(values) + 1), values, marker="o" if len(values) == 1 else None, **style)
         axes.set_title(_titled(part), fontsize=11)
-        finish(axes, "epoch", "mean over the steps ↓")
+        finish(axes, "epoch", "mean over the steps" + " ↓" * (not part.startswith("weight_")))  # a weight is neither good nor bad
     for axes in panels[len(parts) :]:
         axes.set_visible(False)
     figure.suptitle(title, fontsize=12)
