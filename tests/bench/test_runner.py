@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from polytag.bench import Experiment, Outcome, Store, run_experiment
+from polytag.bench import Experiment, Method, Outcome, Store, run_experiment
 from polytag.bench.runner import plan
 from polytag.cli import main
 from polytag.errors import DivergenceError, ParameterError
+from polytag.training import Callback, Epoch
 
 from .conftest import PROTOCOL
 
@@ -85,6 +86,48 @@ def test_a_failing_cell_leaves_its_traceback_and_the_others_alone(tiny: str, tmp
     monkeypatch.undo()
     assert all(outcome.record for outcome in run_experiment(small(tiny), store))
     assert list(store.failures.iterdir()) == []
+
+
+class Epochs(Callback):
+    """Counts epochs over all trainings; Ctrl-C comes after so many."""
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.seen, self.stop = 0, stop
+
+    def epoch(self, epoch: Epoch) -> None:
+        self.seen += 1
+        if self.seen == self.stop:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("search", "left"), [({}, 3), ({"lr": [0.1, 0.01]}, 3)], ids=["one training", "a search"])
+def test_a_cell_that_was_stopped_goes_on_where_it_was(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, search: dict[str, list[float]], left: int
+) -> None:
+    from polytag.bench import fitting, runner
+
+    monkeypatch.setattr(fitting, "_SAVE_SECONDS", 0.0)
+    method = Method(model="mlp", selector="adaptive", search=search)
+    experiment = Experiment(datasets=[tiny], methods=[method], protocol={**PROTOCOL, "epochs": 8, "folds": 2})
+    whole, cut = Store(tmp_path / "whole"), Store(tmp_path / "cut")
+    run_experiment(experiment, whole)
+    usual, epochs = runner.run_cell, 8 * max(len(search.get("lr", [])), 1)
+
+    def run(stop: int | None = None, **environment: object) -> int:
+        counter = Epochs(stop)
+        with monkeypatch.context() as patch:
+            patch.setattr(runner, "run_cell", lambda *args, **rest: usual(*args, **rest, callbacks=(counter,)))
+            patch.setattr(runner, "environment", lambda device: {"device": device, **environment})
+            run_experiment(experiment, cut)
+        return counter.seen
+
+    with pytest.raises(KeyboardInterrupt):
+        run(stop=epochs - left)
+    with pytest.raises(KeyboardInterrupt):
+        run(stop=1, code="another")  # which must not go on from there, and does not disturb it
+    assert run() == left + epochs  # the second fold as a whole
+    assert measured(cut) == measured(whole)
+    assert list((cut.folder / "unfinished").iterdir()) == []
 
 
 def test_a_record_that_another_run_has_just_made_is_taken(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

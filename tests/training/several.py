@@ -95,7 +95,7 @@ def train(name: str, *watchers: Callback, epochs: int = 3, resume: Path | None =
     # not Adam: where a gradient is zero but for rounding (a bias before batch norm), Adam walks at full speed into a random direction
     trainer = Trainer(epochs=epochs, lr=0.02, optimizer=torch.optim.SGD, optimizer_params={"momentum": 0.9}, clip_norm=1.0,
                       callbacks=(rows, *watchers))  # fmt: skip
-    run = trainer.fit(shared(model), table, selector, valid=table, resume=resume)
+    run = trainer.fit(shared(model), table, selector, valid=table, resume=resume, save_every=1e-9)
     return {
         "rows": rows.seen,
         "weights": {key: tensor.numpy() for key, tensor in model.state_dict().items()},

@@ -130,6 +130,43 @@ def test_resumes_to_the_same_bits(tmp_path: Path, name: str, model_class) -> Non
     assert same_weights(whole, again)
 
 
+class Stopped(Exception):
+    """Ends a run."""
+
+
+class Stopwatch(Callback):
+    """Lets a second pass with each epoch, until it ends the run."""
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.seconds, self.stop = 0.0, stop
+
+    def epoch(self, epoch) -> None:
+        self.seconds += 1.0
+        if self.seconds == self.stop:
+            raise Stopped
+
+
+def test_a_checkpoint_is_written_as_often_as_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, path = make_table(), tmp_path / "run"
+    whole = MLP.from_data(table)
+    Trainer(epochs=9).fit(whole, table, make_selector("adaptive", table))
+
+    def run(stop: int | None) -> tuple[float, MLP]:
+        watch, model = Stopwatch(stop), MLP.from_data(table)
+        monkeypatch.setattr("polytag.training.trainer.time.monotonic", lambda: watch.seconds)
+        Trainer(epochs=9, callbacks=(watch,)).fit(model, table, make_selector("adaptive", table), resume=path, save_every=3.0)
+        return watch.seconds, model
+
+    with pytest.raises(Stopped):
+        run(3)  # the third second is not over before the fourth epoch
+    assert not path.exists()
+    with pytest.raises(Stopped):
+        run(6)
+    seconds, resumed = run(None)
+    assert seconds == 9 - 4
+    assert same_weights(whole, resumed)
+
+
 KILLED = """
 import sys, time
 sys.path.insert(0, {folder!r})

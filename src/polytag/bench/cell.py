@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -32,6 +33,7 @@ def run_cell(
     source: str | None = None,
     device: str = "cpu",
     callbacks: tuple[Callback, ...] = (),
+    resume: Path | None = None,
 ) -> Record:
     """Train a method on one fold and test it there.
 
@@ -46,6 +48,7 @@ def run_cell(
         source: Name or path that published parts are looked up by, where the data set is given itself; ``None`` takes its name.
         device: Where the model lives.
         callbacks: Watchers of the training.
+        resume: A checkpoint file, written once a minute; if it exists already, the training of a deep model continues from it.
 
     Raises:
         DataError: The data do not suit the protocol: a model does not read them, they have no published parts, a hierarchy is needed
@@ -75,7 +78,7 @@ def run_cell(
     if method.is_classical:
         fitted = fit_classical(method, parts, seeds)
     else:
-        fitted = fit_best(method, protocol, parts, seeds, device=device, callbacks=callbacks)
+        fitted = fit_best(method, protocol, parts, seeds, device=device, callbacks=callbacks, resume=resume)
 
     scores = judged(method, fitted, parts, undefined=protocol.undefined)
 

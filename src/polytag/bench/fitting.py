@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,9 @@ from polytag.models.frozen import with_encoder_view
 from polytag.selectors.base import BatchSelector
 from polytag.training import Callback, Epoch, Run, predict, shared
 from polytag.types import Array
+
+
+_SAVE_SECONDS = 60.0
 
 
 class Fitted(NamedTuple):
@@ -60,6 +64,7 @@ def fit_deep(
     device: str = "cpu",
     callbacks: tuple[Callback, ...] = (),
     recovered: dict[str, Companion] | None = None,
+    resume: Path | None = None,
 ) -> Fitted:
     """Train a deep model on batches that the selector chooses.
 
@@ -71,6 +76,7 @@ def fit_deep(
         device: Where the model lives.
         callbacks: Watchers of the training.
         recovered: Where label distributions are kept between calls for the same rows and seeds, see ``enhanced``.
+        resume: A checkpoint file, written once a minute; if it exists already, training continues from it.
     """
     train = Table(parts.train, device)
     model = build_model(method, protocol, train, seeds.weights)
@@ -82,7 +88,8 @@ def fit_deep(
     setup = time.perf_counter() - building
     preset = method.model_params.get("preset")
     trainer = protocol.trainer(type(model), plain=method.selector == "random", preset=preset, seed=seeds.noise, callbacks=callbacks)
-    run = trainer.fit(shared(learner), train, selector, Table(parts.valid, device) if parts.valid.n else None)
+    valid = Table(parts.valid, device) if parts.valid.n else None
+    run = trainer.fit(shared(learner), train, selector, valid, resume=resume, save_every=_SAVE_SECONDS)
 
     def proba(data: Dataset) -> Array:
         return np.asarray(predict(model, Table(data, device), precision=protocol.precision).double().sigmoid().numpy())

@@ -34,7 +34,7 @@ class Record:
         training: Learning rate and weight decay that were used, where the protocol leaves them to the model.
         prepared: What the preparation did.
         seconds: ``train`` (without evaluation), ``select`` (choosing batches and bookkeeping, part of ``train``), ``setup`` (building the
-            selector, such as its imbalance weights), ``total``.
+            selector, such as its imbalance weights), ``total`` (of the process that finished the cell).
         environment: Versions, a hash of the code, hardware, threads, device, and when.
         format: Layout of the file.
     """

@@ -19,7 +19,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from polytag.bench.cell import run_cell
-from polytag.bench.record import Record
+from polytag.bench.record import Record, environment
 from polytag.bench.spec import Cell, Experiment, Protocol
 from polytag.bench.store import Store, cell_key, content_hash
 from polytag.data.catalogue import load_dataset
@@ -74,7 +74,8 @@ def run_experiment(
 ) -> list[Outcome]:
     """Run every cell that the store does not hold yet.
 
-    A record is written by the process that made it, as soon as it is made. The result does not depend on ``jobs``: every cell runs with
+    A record is written by the process that made it, as soon as it is made. Trainings that take minutes are saved once a minute: whoever is
+    stopped continues from there, as long as versions, code, device and threads are the same. The result does not depend on ``jobs``: every cell runs with
     the same number of threads and with seeds of its own.
 
     Args:
@@ -91,7 +92,7 @@ def run_experiment(
 
     Raises:
         ParameterError: ``jobs`` or ``threads`` is below 1.
-        KeyboardInterrupt: The user pressed Ctrl-C; running cells are given up, finished ones are kept.
+        KeyboardInterrupt: The user pressed Ctrl-C; finished cells are kept, and what was saved of the running ones.
     """
     if jobs < 1 or threads < 1:
         raise ParameterError(f"expected jobs >= 1 and threads >= 1, but got jobs={jobs} and threads={threads}")
@@ -136,7 +137,8 @@ def _attempt(protocol: Protocol, reading: Reading, folder: Path, threads: int, d
     try:
         with _bound_to_the_parent(), _threads(threads):
             data = _loaded(cell.dataset, reading)
-            record = run_cell(data, cell.method, protocol, cell.fold, cell.seed, source=cell.dataset, device=device)
+            resume = store.unfinished(key, environment(device))
+            record = run_cell(data, cell.method, protocol, cell.fold, cell.seed, source=cell.dataset, device=device, resume=resume)
         record = replace(record, dataset={**record.dataset, "name": cell.dataset})
         store.put(record)
     except Exception as error:

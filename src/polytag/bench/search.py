@@ -3,6 +3,7 @@
 import itertools
 import math
 import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from polytag import metrics
@@ -52,7 +53,14 @@ def _candidate(method: Method, protocol: Protocol, values: dict[str, Any]) -> Ca
 
 
 def fit_best(
-    method: Method, protocol: Protocol, parts: PreparedSplit, seeds: Seeds, *, device: str = "cpu", callbacks: tuple[Callback, ...] = ()
+    method: Method,
+    protocol: Protocol,
+    parts: PreparedSplit,
+    seeds: Seeds,
+    *,
+    device: str = "cpu",
+    callbacks: tuple[Callback, ...] = (),
+    resume: Path | None = None,
 ) -> Fitted:
     """Train a deep model; where its method searches, train every combination and keep the one that does best on the validation rows.
 
@@ -66,6 +74,7 @@ def fit_best(
         seeds: Seeds of weights, batches and noise.
         device: Where the model lives.
         callbacks: Watchers of each training.
+        resume: A checkpoint file, written once a minute; each combination has one of its own, with its number behind the name.
 
     Raises:
         DataError: There is something to search for, but there are no validation rows.
@@ -75,7 +84,7 @@ def fit_best(
         the model of the best one so far is kept in memory.
     """
     if not method.search:
-        return fit_deep(method, protocol, parts, seeds, device=device, callbacks=callbacks)
+        return fit_deep(method, protocol, parts, seeds, device=device, callbacks=callbacks, resume=resume)
     if not parts.valid.n:
         raise DataError(
             f"expected validation rows to choose {', '.join(method.search)} by, but there are none; set split.valid to a share such as 0.1"
@@ -86,9 +95,11 @@ def fit_best(
     recovered: dict[str, Companion] = {}
     sign = -1 if protocol.monitor == "loss" or metrics.direction(protocol.monitor) == "min" else 1
     for number, (values, of_method, of_protocol) in enumerate(candidates(method, protocol)):
-        value = math.nan
+        value, file = math.nan, None if resume is None else resume.with_name(f"{resume.name}.{number}")
         try:
-            fitted = fit_deep(of_method, of_protocol, parts, seeds, device=device, callbacks=callbacks, recovered=recovered)
+            fitted = fit_deep(
+                of_method, of_protocol, parts, seeds, device=device, callbacks=callbacks, recovered=recovered, resume=file
+            )
         except DivergenceError as error:
             diverged = error
         else:

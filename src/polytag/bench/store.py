@@ -28,12 +28,13 @@ class Store:
     """A folder of records.
 
     Args:
-        folder: Is made if it is not there. Records lie in ``records/``, tracebacks of failed cells in ``failures/``.
+        folder: Is made if it is not there. Records lie in ``records/``, tracebacks of failed cells in ``failures/``, and the training of
+            cells that are not finished in ``unfinished/``.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.records, self.failures = self.folder / "records", self.folder / "failures"
+        self.records, self.failures, self._unfinished = (self.folder / name for name in ("records", "failures", "unfinished"))
         self.records.mkdir(parents=True, exist_ok=True)
         for left in self.records.glob(".*.tmp"):  # of processes that were killed while they wrote
             with contextlib.suppress(OSError):
@@ -49,9 +50,20 @@ class Store:
         return record if record.key == key else None
 
     def put(self, record: Record) -> None:
-        """Add a record: written aside, flushed to the disk, renamed. A failure noted earlier for this cell is forgotten."""
+        """Add a record: written aside, flushed to the disk, renamed. What was noted earlier of this cell is forgotten."""
         write_whole(self._path(record.key), record.to_json())
         (self.failures / f"{record.key}.txt").unlink(missing_ok=True)
+        for left in self._unfinished.glob(f"*{record.key}-*"):  # with a dot in front: of a process that was killed while it wrote
+            left.unlink(missing_ok=True)
+
+    def unfinished(self, key: str, conditions: dict[str, Any]) -> Path:
+        """Return where the training of a cell is saved until its record is put: another file for each set of conditions.
+
+        Args:
+            key: The cell.
+            conditions: What must be the same, or the rest of the training would not fit its beginning: versions, code, device, threads.
+        """
+        return self._unfinished / f"{key}-{hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()[:12]}"
 
     def fail(self, key: str, report: str) -> Path:
         """Keep the traceback of a cell that failed, and return the file."""

@@ -65,6 +65,15 @@ def wait_for_all() -> None:
         distributed.barrier()
 
 
+def decided_by_writer(decision: bool) -> bool:
+    """Return what the process that writes files has decided, in all processes; all must call."""
+    if place() is None:
+        return decision
+    decisions = [decision]
+    distributed.broadcast_object_list(decisions)
+    return decisions[0]
+
+
 @contextmanager
 def joined(device: str = "auto", timeout: float = 600.0) -> Iterator[Place]:
     """Join the other processes that ``torchrun`` started, for the time of the block.

@@ -22,6 +22,7 @@ from polytag.training.clipping import AdaptiveClip
 from polytag.training.compiling import compiled_objective
 from polytag.training.means import ObjectiveMeans
 from polytag.training.predict import autocast, glance, score
+from polytag.training.processes import decided_by_writer
 from polytag.training.run import Epoch, Run
 from polytag.training.schedules import Schedule, set_lr
 from polytag.training.state import RunState, fingerprint
@@ -97,7 +98,13 @@ class Trainer:
             metrics.direction(self.monitor)  # an unknown name fails here, not after the first epoch
 
     def fit(
-        self, model: MultiLabelModel, train: Table, selector: BatchSelector, valid: Table | None = None, resume: Path | None = None
+        self,
+        model: MultiLabelModel,
+        train: Table,
+        selector: BatchSelector,
+        valid: Table | None = None,
+        resume: Path | None = None,
+        save_every: float = 0.0,
     ) -> Run:
         """Train a model, batch by batch as the selector chooses.
 
@@ -107,6 +114,8 @@ class Trainer:
             selector: Chooses the rows of each batch and learns from their logits.
             valid: Rows on which the best epoch is chosen; without them the last epoch is kept.
             resume: A checkpoint file. It is written after each epoch; if it exists already, training continues from it.
+            save_every: Seconds that pass at least between two writings of the checkpoint: short epochs then cost no more than long ones.
+                Epochs since the last writing are trained again, to the same bits.
 
         Returns:
             The history. Training time and selection time are measured without evaluation.
@@ -138,15 +147,16 @@ class Trainer:
         with seeded(self.seed, train.device):
             if resume is not None and resume.exists():
                 state.load(resume)
-            run = state.run
+            run, saved = state.run, time.monotonic()
             for callback in self.callbacks:
                 callback.begin(self.epochs, len(selector))
             try:
                 while len(run.history) < self.epochs and not run.stopped_early:
                     run.history.append(self._evaluated(self._epoch(state, train, objective_of), model, train, valid))
                     self._keep(state)
-                    if resume is not None:
+                    if resume is not None and (save_every <= 0 or decided_by_writer(time.monotonic() - saved >= save_every)):
                         state.save(resume)
+                        saved = time.monotonic()
                     for callback in self.callbacks:
                         callback.epoch(run.history[-1])
                 state.restore_best()
