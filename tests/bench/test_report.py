@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from polytag import papers
-from polytag.bench import Experiment, Store, write_report
+from polytag.bench import Experiment, Store, run_experiment, write_report
 from polytag.bench.plots import file_name, plot_convergence
 from polytag.bench.report import load_experiment, save_experiment
 from polytag.bench.results import Results
+from polytag.bench.runner import plan
 from polytag.errors import MissingExtraError, ResumeError, UnknownNameError
 
-from .conftest import filled, made_record
+from .conftest import PROTOCOL, filled, made_record
 
 
 @pytest.fixture
@@ -76,6 +77,15 @@ def test_records_of_different_machines_are_pointed_out(experiment: Experiment, t
     notes = write_report(store, experiment, hashes).notes
     assert any("devices (H200, cpu)" in note for note in notes)
     assert any("numbers of threads (1, 4)" in note for note in notes)
+
+
+def test_a_selector_that_never_chose_is_pointed_out(tiny: str, tmp_path: Path) -> None:
+    store, methods = Store(tmp_path), ["random", "hard(warmup=1)", "adaptive"]
+    experiment = Experiment.grid([tiny], ["linear"], methods, protocol=PROTOCOL)  # two epochs, where Adaptive's warm-up has three
+    run_experiment(experiment, store)
+    (note,) = [note for note in write_report(store, experiment, plan(experiment)[1]).notes if "warm-up" in note]
+    assert note.startswith("adaptive chose no batch in 2 cells")
+    assert sorted(record.training.get("plain_epochs", -1) for record in store.all()) == [-1, -1, 1, 1, 2, 2]
 
 
 def test_plots_need_their_extra(experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

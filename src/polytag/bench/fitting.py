@@ -1,5 +1,6 @@
 """From a method and prepared rows to something that predicts: deep models batch by batch, classical ones in one go."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +36,7 @@ class Fitted(NamedTuple):
         run: How training went.
         setup: Seconds that building the selector took, features of the encoder for it (``neighbours="encoder"``) included, and recovering
             label distributions, where they were not known yet.
-        training: Learning rate and the like, where the protocol leaves them to the model.
+        training: Learning rate and the like, where the protocol leaves them to the model, and how many epochs the selector's warm-up took.
         search: What was chosen by the validation rows, and from what; ``None`` where there was no choice.
     """
 
@@ -95,6 +96,8 @@ def fit_deep(
         return np.asarray(predict(model, Table(data, device), precision=protocol.precision).double().sigmoid().numpy())
 
     training = {name: getattr(trainer, name) for name in ("lr", "weight_decay", "warmup_epochs")}
+    if math.isfinite(selector.warmup):
+        training["plain_epochs"] = min(math.ceil(selector.warmup), len(run.history))
     return Fitted(proba, _own_decisions(model, train), run, setup, training)
 
 

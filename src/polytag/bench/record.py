@@ -31,7 +31,8 @@ class Record:
         metrics: Every metric on the test rows; NaN where undefined.
         history: One entry an epoch, as in ``polytag.training.Epoch``.
         best_epoch: The epoch whose weights were best on the validation rows.
-        training: Learning rate and weight decay that were used, where the protocol leaves them to the model.
+        training: Learning rate and weight decay that were used, where the protocol leaves them to the model, and how many epochs the
+            selector's warm-up took.
         prepared: What the preparation did.
         seconds: ``train`` (without evaluation), ``select`` (choosing batches and bookkeeping, part of ``train``), ``setup`` (building the
             selector, such as its imbalance weights), ``total`` (of the process that finished the cell).

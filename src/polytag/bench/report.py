@@ -102,7 +102,7 @@ def write_report(
             plots[title] = draw(results, store.folder / "plots")
     except MissingExtraError as error:
         notes.append(str(error))
-    notes += [*_mixtures(results.records), *leaks(experiment)]
+    notes += [*_mixtures(results.records), *_unselected(results.records), *leaks(experiment)]
     text = {
         "table.md": "\n".join(grid.to_markdown() for grid in tables),
         "table.csv": values_csv(results, published),
@@ -212,6 +212,16 @@ def _environments(records: Sequence[Record]) -> list[str]:
         machine = f"{about['processor']}, {about['cores']} cores, {about['system']}, device {about['device']}"
         kinds[f"{machine}; {about['threads']} thread(s) a cell; {versions}; code {about.get('code')}"] += 1
     return [f"- {count} cells: {kind}" for kind, count in kinds.most_common()]
+
+
+def _unselected(records: Sequence[Record]) -> list[str]:
+    """Warn of selectors that never came to choose a batch."""
+    idle = Counter(r.method["selector"] for r in records if r.history and r.training.get("plain_epochs", 0) >= len(r.history))
+    return [
+        f"{selector} chose no batch in {count} cells: its warm-up, a plain pass each epoch, took all of them; "
+        "ask for more epochs or a shorter one (--set selector.warmup=0)"
+        for selector, count in sorted(idle.items())
+    ]
 
 
 def _mixtures(records: Sequence[Record]) -> list[str]:
