@@ -23,7 +23,6 @@ from polytag.selectors.base import BatchSelector
 from polytag.training import Callback, Epoch, Run, predict, shared
 from polytag.types import Array
 
-
 _SAVE_SECONDS = 60.0
 
 

@@ -75,8 +75,8 @@ def run_experiment(
     """Run every cell that the store does not hold yet.
 
     A record is written by the process that made it, as soon as it is made. Trainings that take minutes are saved once a minute: whoever is
-    stopped continues from there, as long as versions, code, device and threads are the same. The result does not depend on ``jobs``: every cell runs with
-    the same number of threads and with seeds of its own.
+    stopped continues from there, as long as versions, code, device and threads are the same. The result does not depend on ``jobs``:
+    every cell runs with the same number of threads and with seeds of its own.
 
     Args:
         experiment: What to run.

@@ -97,9 +97,7 @@ def fit_best(
     for number, (values, of_method, of_protocol) in enumerate(candidates(method, protocol)):
         value, file = math.nan, None if resume is None else resume.with_name(f"{resume.name}.{number}")
         try:
-            fitted = fit_deep(
-                of_method, of_protocol, parts, seeds, device=device, callbacks=callbacks, recovered=recovered, resume=file
-            )
+            fitted = fit_deep(of_method, of_protocol, parts, seeds, device=device, callbacks=callbacks, recovered=recovered, resume=file)
         except DivergenceError as error:
             diverged = error
         else:
