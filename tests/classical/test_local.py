@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from joblib import parallel_config
@@ -15,10 +16,9 @@ from tests.reference.local import above, masks, parents_of, random_hierarchy, se
 
 from polytag import registry
 from polytag.classical import LCL, LCN, LCPN, LP
-from polytag.classical.lcn import POLICIES, training_rows
 from polytag.classical.local import COMBINE
 from polytag.errors import DataError, ParameterError
-from polytag.hierarchy import Hierarchy
+from polytag.hierarchy import POLICIES, Hierarchy, Lessons
 
 PATHS = ["a ax ax1", "a ax ax2", "a ay ay1", "b bx bx1", "b bx bx2", "b bx bx3", "b by by1", "b by by2", "c cx cx1", "c cx cx2"]
 TREE = Hierarchy.from_edges([(one, other) for path in PATHS for one, other in pairwise(path.split())])
@@ -94,8 +94,10 @@ def test_descends_by_the_choice_at_each_step_not_by_the_best_end() -> None:
 def test_policies_pick_the_rows_of_the_table(policy: str, exact: bool) -> None:
     for seed in range(15):
         hierarchy, _, Y = make(seed, n=20)
-        expected = masks(selected(Y, hierarchy, policy, exact), len(Y))
-        np.testing.assert_array_equal(training_rows(Y, hierarchy, policy, exact), expected)
+        positive, negative = masks(selected(Y, hierarchy, policy, exact), len(Y))
+        target, taught = Lessons(hierarchy).by_policy(torch.from_numpy(Y.astype(np.float32)), policy, exact=exact)
+        np.testing.assert_array_equal(target & taught, positive)
+        np.testing.assert_array_equal(~target & taught, negative)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

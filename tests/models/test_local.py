@@ -11,9 +11,9 @@ from tests.reference.local import masks, product, random_hierarchy, selected
 from torch import nn
 
 from polytag.data import Dataset, Table
-from polytag.hierarchy import Hierarchy
+from polytag.hierarchy import POLICIES, Hierarchy
 from polytag.models import Local
-from polytag.models.local import POLICIES, LogProduct
+from polytag.models.local import LogProduct
 from polytag.types import Batch
 
 NAN = float("nan")

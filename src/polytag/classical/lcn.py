@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -10,24 +11,16 @@ from polytag.classical.base import base_learner, positive_scores
 from polytag.classical.local import LocalClassifier, children_of
 from polytag.errors import DataError, ParameterError
 from polytag.hierarchy import Hierarchy
+from polytag.hierarchy.lessons import Lessons, check_policy
 from polytag.registry import register
 from polytag.types import Array
-
-POLICIES = ("exclusive", "less_exclusive", "less_inclusive", "inclusive", "siblings", "exclusive_siblings")
 
 
 @register("classical", "lcn")
 class LCN(LocalClassifier):
     """Train a classifier for each label on the rows that its place in the hierarchy allots to it, and walk down from the top.
 
-    Label A learns from the rows that ``policy`` picks, "exact" rows of A being those of which A is a most specific label:
-
-    - ``exclusive``: exact rows of A against all others; ``less_exclusive``: against rows without A.
-    - ``less_inclusive``: rows with A against all others; ``inclusive``: against those without A of which no most specific label is above A.
-    - ``siblings``: rows with A against rows with another child of a parent of A (labels at the top are each other's siblings);
-      ``exclusive_siblings``: exact rows of A against exact rows of these.
-
-    A row that qualifies for both sides is positive. Prediction starts at the top: with ``descend="argmax"`` it takes the most probable
+    Prediction starts at the top: with ``descend="argmax"`` it takes the most probable
     child, again and again, down to a label without children; with ``"threshold"`` every label whose probability exceeds ``threshold`` and
     whose parents were taken. The score of a label combines the probabilities on its path.
 
@@ -36,7 +29,7 @@ class LCN(LocalClassifier):
             ``predict_proba`` the scores are 0 and 1.
         hierarchy: Over the labels: a ``Hierarchy``, what its ``to_dict`` returned, or (parent, child) pairs of names; ``None``: all labels
             are at the top.
-        policy: Which rows teach a label.
+        policy: Which rows teach a label, see ``polytag.hierarchy.Lessons.by_policy``.
         exact: Whether exact rows are meant where the policies say so; ``False``: any row with the label, as HiClass has it.
         descend: ``"argmax"``, ``"threshold"``, or ``None``: argmax if each training row has exactly one path.
         threshold: Least probability.
@@ -94,10 +87,11 @@ class LCN(LocalClassifier):
 
     def _check(self, n: int, q: int) -> None:
         super()._check(n, q)
-        if self.policy not in POLICIES or self.descend not in ("argmax", "threshold", None) or not 0 <= self.threshold < 1:
+        check_policy(self.policy)
+        if self.descend not in ("argmax", "threshold", None) or not 0 <= self.threshold < 1:
             raise ParameterError(
-                f"expected policy among {', '.join(POLICIES)}, descend 'argmax', 'threshold' or None, and 0 <= threshold < 1, but got "
-                f"policy={self.policy!r}, descend={self.descend!r}, threshold={self.threshold!r}"
+                "expected descend 'argmax', 'threshold' or None, and 0 <= threshold < 1, but got "
+                f"descend={self.descend!r}, threshold={self.threshold!r}"
             )
 
     def _learn(self, X: Any, Y: Array, rng: np.random.Generator) -> None:
@@ -105,9 +99,10 @@ class LCN(LocalClassifier):
         if self.descend == "argmax" and not tree.is_tree:
             raise DataError("expected a tree for descend='argmax', but got labels with several parents; take descend='threshold'")
         self.descend_ = self.descend or ("argmax" if one_path(Y, tree) else "threshold")
-        positive, negative = training_rows(Y, tree, self.policy, self.exact)
+        told = Lessons(tree).by_policy(torch.as_tensor(np.asarray(Y, dtype=np.float32)), self.policy, exact=self.exact)
+        target, taught = (part.numpy() for part in told)
         learner = base_learner(self.estimator, rng)
-        self.estimators_ = Parallel(n_jobs=self.n_jobs)(delayed(_fit)(learner, X, positive[:, k], negative[:, k]) for k in range(tree.q))
+        self.estimators_ = Parallel(n_jobs=self.n_jobs)(delayed(_fit)(learner, X, target[:, k], taught[:, k]) for k in range(tree.q))
 
     def _outcome(self, X: Any) -> tuple[Array, Array]:
         local = np.empty((X.shape[0], self._tree.q))
@@ -131,51 +126,16 @@ class LCN(LocalClassifier):
         return self._tree.mend(taken, "down")
 
 
-def training_rows(Y: Array, tree: Hierarchy, policy: str, exact: bool = True) -> tuple[Array, Array]:
-    """Return which rows are positive for each label and which negative, two masks (n, q), under one of the six policies.
-
-    Args:
-        Y: Closed labels (n, q).
-        tree: Over these labels; may have several parents.
-        policy: One of ``POLICIES``.
-        exact: Whether "the label itself" means rows of which it is a most specific label, or any row with it.
-
-    Cost: O(n (q + edges)).
-    """
-    held = Y > 0
-    itself = tree.leaves(Y) > 0 if exact else held
-    positive = itself if "exclusive" in policy else held
-    if policy == "less_exclusive":
-        return positive, ~held
-    if policy == "inclusive":
-        below = tree.constrain(-itself.astype(np.float32), "down") < 0  # the label or one above it is there itself
-        return positive, ~held & ~below
-    if policy in ("siblings", "exclusive_siblings"):
-        return positive, ~positive & _has_sibling(held if policy == "siblings" else itself, tree)
-    return positive, ~positive
-
-
 def one_path(Y: Array, tree: Hierarchy) -> bool:
     """Say whether each row has one label at the top, and at most one child of each label that it has."""
     held = Y.astype(np.int64)
     return bool((held[:, tree.levels == 1].sum(axis=1) == 1).all() and (held @ tree.parents <= 1).all())
 
 
-def _has_sibling(held: Array, tree: Hierarchy) -> Array:
-    """Say for each row and label whether the row has another child of a parent of it; the top is the children of an artificial root."""
-    counts = held.astype(np.int64) @ tree.parents  # children of each label that the row has
-    child, parent = tree.edges.T
-    besides = (counts[:, parent] > held[:, child]).astype(np.int64)
-    found = np.zeros(held.shape, dtype=bool)
-    np.logical_or.at(found.T, child, besides.T > 0)
-    top = tree.levels == 1
-    found[:, top] |= held[:, top].sum(axis=1, keepdims=True) > held[:, top]
-    return found
-
-
-def _fit(learner: Any, X: Any, positive: Array, negative: Array) -> Any:
+def _fit(learner: Any, X: Any, target: Array, taught: Array) -> Any:
     """Return the fitted classifier of one label, or 0.0 or 1.0 where there are rows of one kind only."""
-    if not positive.any() or not negative.any():
+    rows = np.flatnonzero(taught)
+    positive = target[rows]
+    if positive.all() or not positive.any():  # no row at all: 0.0
         return float(positive.any())
-    rows = np.flatnonzero(positive | negative)
-    return clone(learner).fit(X[rows], positive[rows].astype(np.int64))
+    return clone(learner).fit(X[rows], positive.astype(np.int64))

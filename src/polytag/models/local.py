@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polytag.errors import ParameterError
-from polytag.hierarchy import Constraint, Hierarchy
+from polytag.hierarchy import Hierarchy
+from polytag.hierarchy.lessons import Lessons, check_policy
 from polytag.losses import BCE
 from polytag.losses.base import at_least_float32
 from polytag.models.base import Objective
@@ -18,8 +19,6 @@ from polytag.models.network_inside import NetworkInside, network_or
 from polytag.nn import linear, mlp_block
 from polytag.registry import register
 from polytag.types import Array, Batch
-
-POLICIES = ("exclusive", "less_exclusive", "less_inclusive", "inclusive", "siblings", "exclusive_siblings")
 
 
 @register("model", "local")
@@ -33,19 +32,12 @@ class Local(NetworkInside):
     cross-entropy of h over the cells of the mask, divided by the number of known cells; on a tree, ``per="parent"`` thereby maximises the
     likelihood of the label set.
 
-    The policies, with "exact" rows of A those of which A is a most specific label:
-
-    - ``exclusive``: exact rows of A against all others; ``less_exclusive``: against rows without A.
-    - ``less_inclusive``: rows with A against all others; ``inclusive``: against those without A of which no most specific label is above A.
-    - ``siblings``: rows with A against rows with another child of a parent of A (labels at the top are each other's siblings);
-      ``exclusive_siblings``: exact rows of A against exact rows of these.
-
     Args:
         d: Number of features.
         q: Number of labels.
         hierarchy: Over the q labels; ``from_data`` takes it from the data.
         per: ``"parent"``, ``"node"`` or ``"level"``.
-        policy: For ``per="node"``: which rows teach a label.
+        policy: For ``per="node"``: which rows teach a label, see ``polytag.hierarchy.Lessons.by_policy``.
         hidden: Width of each hidden layer.
         layers: Number of hidden layers.
         dropout: Dropout after each of them.
@@ -99,11 +91,9 @@ class Local(NetworkInside):
         super().__init__()
         if hidden < 1 or layers < 1 or not 0 <= dropout < 1:
             raise ParameterError(f"expected hidden >= 1, layers >= 1 and 0 <= dropout < 1, but got {hidden=}, {layers=}, {dropout=}")
-        if per not in ("parent", "node", "level") or policy not in POLICIES or closure not in ("up", "down"):
-            raise ParameterError(
-                f"expected per 'parent', 'node' or 'level', policy among {', '.join(POLICIES)}, and closure 'up' or 'down', but got "
-                f"{per=}, {policy=}, {closure=}"
-            )
+        check_policy(policy)
+        if per not in ("parent", "node", "level") or closure not in ("up", "down"):
+            raise ParameterError(f"expected per 'parent', 'node' or 'level', and closure 'up' or 'down', but got {per=}, {closure=}")
         if network is not None and per == "level":
             raise ParameterError("expected no network for per='level', which has a perceptron for each level; take per='parent' or 'node'")
         labels = Hierarchy.of(hierarchy, q=q)
@@ -143,26 +133,8 @@ class Local(NetworkInside):
             return present.to(y.dtype), known
         if self.per == "parent":
             return present.to(y.dtype), known & (self.constraint.any_parent(present) | self.constraint.top)
-        return self._by_policy(y, known, present)
-
-    def _by_policy(self, y: Tensor, known: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Return targets and mask of the six policies."""
-        tree = self.constraint
-        exact = present & ~tree.any_child(present)
-        unclear = exact & tree.any_child(~known)  # a child may hold or not, and with it this label is exact or not
-        absent = known & ~present
-        if self.policy == "exclusive":
-            return exact.to(y.dtype), known & ~unclear
-        if self.policy == "less_exclusive":
-            return exact.to(y.dtype), (exact & ~unclear) | absent
-        if self.policy == "less_inclusive":
-            return present.to(y.dtype), known
-        if self.policy == "inclusive":
-            below = -tree(-exact.to(y.dtype), "down") > 0  # this label or one above it is exact
-            return present.to(y.dtype), present | (absent & ~below)
-        if self.policy == "siblings":
-            return present.to(y.dtype), present | (absent & tree.any_sibling(present))
-        return exact.to(y.dtype), known & ~unclear & (exact | tree.any_sibling(exact))
+        target, taught = self.constraint.by_policy(y, self.policy)
+        return target.to(y.dtype), taught
 
     def _scores(self, logits: Float[Tensor, "b q"]) -> Float[Tensor, "b q"]:
         if self.per == "level":
@@ -170,8 +142,8 @@ class Local(NetworkInside):
         return self.constraint.logits(logits)
 
 
-class LogProduct(Constraint):
-    """The constraint, with the product taken on logits, and questions to it about neighbours in the hierarchy.
+class LogProduct(Lessons):
+    """The constraint, with the product taken on logits.
 
     Args:
         labels: The hierarchy.
@@ -180,11 +152,6 @@ class LogProduct(Constraint):
         >>> LogProduct(Hierarchy.from_edges([("a", "b")])).logits(torch.zeros(1, 2)).sigmoid()
         tensor([[0.5000, 0.2500]])
     """
-
-    def __init__(self, labels: Hierarchy) -> None:
-        super().__init__(labels.edges[:, 0], labels.edges[:, 1], labels.levels, labels.heights)
-        self.top: Tensor
-        self.register_buffer("top", torch.from_numpy(np.asarray(labels.levels == 1)), persistent=False)
 
     def logits(self, logits: Float[Tensor, "b q"]) -> Float[Tensor, "b q"]:
         """Return the logits of ``s_A = sigmoid(z_A) * min of s_P over the parents P of A``, at most 87 in single precision.
@@ -199,26 +166,6 @@ class LogProduct(Constraint):
         final = final.t().clamp(max=-torch.finfo(final.dtype).tiny)
         # Rounding may part scores by a last digit in the wrong direction; the closure puts that right.
         return self(final - torch.log(-torch.expm1(final)), "down")  # type: ignore[no-any-return]
-
-    def any_parent(self, cells: Bool[Tensor, "b q"]) -> Bool[Tensor, "b q"]:
-        """Say for which labels the cell of a parent is set."""
-        return self._count(cells[:, self.parent], self.child) > 0
-
-    def any_child(self, cells: Bool[Tensor, "b q"]) -> Bool[Tensor, "b q"]:
-        """Say for which labels the cell of a child is set."""
-        return self._count(cells[:, self.child], self.parent) > 0
-
-    def any_sibling(self, cells: Bool[Tensor, "b q"]) -> Bool[Tensor, "b q"]:
-        """Say for which labels the cell of another child of a parent of theirs is set; labels at the top are each other's siblings."""
-        children = self._count(cells[:, self.child], self.parent)
-        besides = children[:, self.parent] > cells[:, self.child]
-        tops = (cells & self.top).sum(dim=1, keepdim=True) > cells.long()
-        return (self._count(besides, self.child) > 0) | (tops & self.top)
-
-    def _count(self, values: Bool[Tensor, "b edges"], label: Tensor) -> Tensor:
-        """Return for each label at how many of its edges the value is set."""
-        counts = values.new_zeros(len(values), self.q, dtype=torch.int64)
-        return counts.index_add(1, label, values.long())
 
 
 class _Levels(nn.Module):
