@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from survey_runs import experiment, some_rows, write
+from survey_runs import Report, experiment, some_rows
 
 from polytag import load_dataset
 from polytag.data import Dataset, Preparation
@@ -37,8 +37,8 @@ def main() -> None:
     data = Dataset.join([train, test])
     split = with_valid(data, np.arange(train.n), np.arange(train.n, data.n), seed=0)
     parts = some_rows(Preparation(scale="none").prepare(data, split), options.rows)
-    rows = experiment(parts, {title: METHODS[title] for title in options.methods}, options.seeds, options.epochs)
-    write(rows, options.out, "bibtex", f"bibtex, published split, {options.seeds} seeds")
+    report = Report(options.out, "bibtex", f"bibtex, published split, {options.seeds} seeds")
+    experiment(parts, {title: METHODS[title] for title in options.methods}, options.seeds, options.epochs, report)
 
 
 if __name__ == "__main__":

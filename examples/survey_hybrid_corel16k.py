@@ -9,7 +9,7 @@ training rows chooses the epoch. Hours on one core; for a quick look:
 import argparse
 from pathlib import Path
 
-from survey_runs import experiment, some_rows, write
+from survey_runs import Report, experiment, some_rows
 
 from polytag import load_dataset
 from polytag.data import Preparation, holdout
@@ -28,13 +28,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, help="by default each network's own")
     parser.add_argument("--rows", type=int, help="use at most so many rows of each part")
+    parser.add_argument("--width", type=int, help="of the hybrids; by default their own")
     parser.add_argument("--out", type=Path, default=Path("survey-hybrid"))
     options = parser.parse_args()
     data = load_dataset(options.data)
     parts = some_rows(Preparation(scale="none").prepare(data, holdout(data, seed=0), inputs=(data.kind,)), options.rows)
     methods = {title: method for title, method in METHODS.items() if title != "MLP" or data.kind == "table"}
-    rows = experiment(parts, methods, options.seeds, options.epochs)
-    write(rows, options.out, options.data, f"{options.data}, {options.seeds} seeds")
+    if options.width is not None:
+        methods |= {title: (name, {**params, "width": options.width}) for title, (name, params) in methods.items() if name == "hybrid"}
+    experiment(parts, methods, options.seeds, options.epochs, Report(options.out, options.data, f"{options.data}, {options.seeds} seeds"))
 
 
 if __name__ == "__main__":

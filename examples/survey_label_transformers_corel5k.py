@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from survey_runs import experiment, some_rows, write
+from survey_runs import Report, experiment, some_rows
 
 from polytag import load_dataset
 from polytag.data import Dataset, Preparation
@@ -46,8 +46,8 @@ def main() -> None:
     parts = some_rows(Preparation(scale="none").prepare(data, split), options.rows)
     smaller = {} if options.width is None else {"width": options.width}
     methods = {title: (name, params and {**params, **smaller}) for title, (name, params) in METHODS.items() if title in options.methods}
-    rows = experiment(parts, methods, options.seeds, options.epochs)
-    write(rows, options.out, "corel5k", f"Corel5k, published split, {options.seeds} seeds")
+    report = Report(options.out, "corel5k", f"Corel5k, published split, {options.seeds} seeds")
+    experiment(parts, methods, options.seeds, options.epochs, report)
 
 
 if __name__ == "__main__":

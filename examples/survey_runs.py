@@ -4,7 +4,7 @@ import csv
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,8 +48,21 @@ def judge(parts: PreparedSplit, proba: np.ndarray) -> dict[str, float]:
     return metrics.evaluate(parts.test.Y, proba, threshold=0.5, train_labels=parts.train.Y)
 
 
-def experiment(parts: PreparedSplit, methods: Mapping[str, tuple[str, Mapping[str, Any]]], seeds: int, epochs: int | None) -> list[Row]:
-    """Run each method, a registered model and its parameters under a title, with each seed; ``"br"`` draws no lots and runs once."""
+class Report(NamedTuple):
+    """Where the table goes, and what it is called."""
+
+    out: Path
+    name: str
+    title: str
+
+
+def experiment(
+    parts: PreparedSplit, methods: Mapping[str, tuple[str, Mapping[str, Any]]], seeds: int, epochs: int | None, report: Report
+) -> None:
+    """Run each method, a registered model and its parameters under a title, with each seed; ``"br"`` draws no lots and runs once.
+
+    The report is written after each run, so that whoever stops has what was finished.
+    """
     rows = []
     for title, (name, params) in methods.items():
         for seed in range(1 if name == "br" else seeds):
@@ -57,7 +70,8 @@ def experiment(parts: PreparedSplit, methods: Mapping[str, tuple[str, Mapping[st
             rows.append({"method": title, "seed": seed, **found})
             shown = ", ".join(f"{metric} {found[metric]:.4f}" for metric in SHOWN[:3])
             print(f"{title}, seed {seed}: {shown}; {found['seconds_per_epoch']:.1f} s an epoch", flush=True)
-    return rows
+            write(rows, report)
+    print((report.out / f"{report.name}.md").read_text(encoding="utf-8"))
 
 
 def some_rows(parts: PreparedSplit, rows: int | None) -> PreparedSplit:
@@ -70,8 +84,9 @@ def first(data: Dataset, rows: int) -> Dataset:
     return data.take(range(min(rows, data.n)))
 
 
-def write(rows: list[Row], out: Path, name: str, title: str) -> None:
+def write(rows: list[Row], report: Report) -> None:
     """Write every number of every run as CSV, and means and deviations over the seeds as Markdown."""
+    out, name, title = report
     out.mkdir(parents=True, exist_ok=True)
     columns = list(rows[0])
     with (out / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
@@ -88,7 +103,6 @@ def write(rows: list[Row], out: Path, name: str, title: str) -> None:
             lines.append(f"| {method} | " + " | ".join(cells) + " |")
         lines.append("")
     (out / f"{name}.md").write_text("\n".join(lines), encoding="utf-8")
-    print("\n".join(lines))
 
 
 def _cell(mean: float, deviation: float, runs: int) -> str:
