@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from tests.hierarchy.graphs import below, dense_down, dense_product, dense_up, relabelled, with_labels, with_scores
+from tests.hierarchy.graphs import below, dense_down, dense_product, dense_up, relabelled, with_scores
 
 from polytag.errors import DataError, ParameterError
 from polytag.hierarchy import Hierarchy
@@ -70,36 +70,6 @@ def test_thresholds_add_ancestors_or_remove_orphans(drawn: tuple[Hierarchy, np.n
     np.testing.assert_array_equal(up, (raw[:, None, :] & R).any(axis=2))
     np.testing.assert_array_equal(down, (raw[:, None, :] | ~R.T).all(axis=2))
     assert h.violations(up).sum() == h.violations(down).sum() == 0
-
-
-@few
-@given(drawn=with_labels())
-def test_with_labels_a_positive_takes_from_positives_only(drawn: tuple[Hierarchy, np.ndarray]) -> None:
-    h, Y = drawn
-    Y, R = h.close(Y), below(drawn[0])
-    scores = np.random.default_rng(len(Y)).integers(1, 7, Y.shape) / 8
-    source = h.constraint.sources(torch.from_numpy(scores), torch.from_numpy(Y)).numpy()
-    slow = np.where(Y == 1, np.where(R, (Y * scores - (Y == 0))[:, None, :], -1).max(axis=2), dense_up(h, scores))
-    np.testing.assert_array_equal(np.take_along_axis(scores, source, 1), slow)
-    assert R[np.arange(h.q), source].all()
-
-
-@few
-@given(drawn=with_labels(unknown=True))
-def test_unknown_labels_pass_scores_on_but_hold_up_no_positive(drawn: tuple[Hierarchy, np.ndarray]) -> None:
-    h, Y = drawn
-    Y = h.close(Y)
-    scores = np.random.default_rng(len(Y)).normal(size=Y.shape)
-    filled = np.nan_to_num(Y, nan=0.0)
-    found, same = (h.constraint.sources(torch.from_numpy(scores), torch.from_numpy(each)) for each in (Y, filled))
-    assert torch.equal(found, same)
-    assert (np.take_along_axis(Y, found.numpy(), 1)[Y == 1] == 1).all()
-
-
-def test_a_score_reaches_a_negative_label_through_an_unknown_one() -> None:
-    chain = Hierarchy.from_edges([("x", "y"), ("y", "z")])
-    y = torch.tensor([[0.0, float("nan"), 0.0], [1.0, float("nan"), 0.0]])
-    assert chain.constraint.sources(torch.tensor([[0.1, 0.2, 0.9]] * 2), y)[:, 0].tolist() == [2, 0]
 
 
 @pytest.mark.parametrize(

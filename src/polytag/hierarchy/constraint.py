@@ -59,22 +59,18 @@ class Constraint(nn.Module):
         """
         if how == "up":
             return scores.gather(1, self.sources(scores))
-        if scores.ndim != 2 or scores.shape[1] != self.q:
-            raise DataError(f"expected scores of shape (b, {self.q}), one column for each label, but got {tuple(scores.shape)}")
+        self._fits(scores)
         if how == "down":
-            return scores.gather(1, self._sources(-_exact(scores.detach()), "down", None))
+            return scores.gather(1, self._sources(-_exact(scores.detach()), "down"))
         if how == "product":
             return products(_exact(scores), list(self._steps("down"))).to(scores.dtype)
         raise ParameterError(f"expected how to be 'up', 'down' or 'product', but got {how!r}")
 
-    def sources(self, scores: Float[Tensor, "b q"], y: Float[Tensor, "b q"] | None = None) -> Int[Tensor, "b q"]:
+    def sources(self, scores: Float[Tensor, "b q"]) -> Int[Tensor, "b q"]:
         """Return which label supplies the score of each label under ``up``.
 
         Args:
             scores: Logits or probabilities.
-            y: Closed labels; with them a positive label takes the scores of its positive descendants only. Any other takes those of all its
-                descendants: below a known negative none can be positive, even an unknown one (NaN), and what an unknown label itself
-                takes is for the loss to leave out.
 
         Returns:
             Numbers of labels, for ``scores.gather(1, ...)``; a label itself where no descendant is above it.
@@ -82,11 +78,14 @@ class Constraint(nn.Module):
         Raises:
             DataError: The scores have not one column for each label.
         """
+        self._fits(scores)
+        return self._sources(_exact(scores.detach()), "up")
+
+    def _fits(self, scores: Tensor) -> None:
         if scores.ndim != 2 or scores.shape[1] != self.q:
             raise DataError(f"expected scores of shape (b, {self.q}), one column for each label, but got {tuple(scores.shape)}")
-        return self._sources(_exact(scores.detach()), "up", None if y is None else (y == 1).t())
 
-    def _sources(self, own: Tensor, way: Literal["up", "down"], positive: Tensor | None) -> Tensor:
+    def _sources(self, own: Tensor, way: Literal["up", "down"]) -> Tensor:
         """Return where the largest score that reaches each label came from.
 
         Values go first, those that are final before those that they reach; then each label points to the giver that it has its value
@@ -95,21 +94,15 @@ class Constraint(nn.Module):
         Args:
             own: Scores (b, q).
             way: Who gives: ``"up"`` children, ``"down"`` parents.
-            positive: Which labels are positive, (q, b); these take from each other only.
         """
         own = own.t().contiguous()
         giver, taker = getattr(self, f"{way}_giver"), getattr(self, f"{way}_taker")
-        shut = None if positive is None else positive.index_select(0, taker) & ~positive.index_select(0, giver)
         best, places = own.clone(), taker[:, None].expand(-1, own.shape[1])
         edges = self._sizes[way][0]
-        shuts = [None] * len(edges) if shut is None else torch.split(shut, edges)
-        for givers, where, without in zip(torch.split(giver, edges), torch.split(places, edges), shuts):
-            given = best.index_select(0, givers)
-            best.scatter_reduce_(0, where, given if without is None else given.masked_fill_(without, -torch.inf), "amax")
+        for givers, where in zip(torch.split(giver, edges), torch.split(places, edges)):
+            best.scatter_reduce_(0, where, best.index_select(0, givers), "amax")
         reached = best.index_select(0, taker)
         gives = (best.index_select(0, giver) == reached) & (own.index_select(0, taker) < reached)
-        if shut is not None:
-            gives &= ~shut
         found = torch.full_like(best, -1, dtype=torch.int64)
         found.scatter_reduce_(0, places, torch.where(gives, giver[:, None], -1), "amax")
         itself = torch.arange(self.q, device=own.device)[:, None]

@@ -105,6 +105,9 @@ def through(
 ) -> tuple[Float[Tensor, "b q"], Float[Tensor, "b q"]]:
     """Return the coherent logits, and those whose binary cross-entropy is MCLoss: a present label takes from present ones only.
 
+    Any other label takes from all its descendants: below a known absent one none can be present, even an unknown one, and what an unknown
+    label itself takes is for the loss to leave out.
+
     Args:
         constraint: Of the hierarchy.
         logits: Of the network.
