@@ -107,11 +107,13 @@ class MultiLabelModel(nn.Module, abc.ABC):
 
     @classmethod
     def check_inputs(cls, train: Table) -> None:
-        """Refuse data of a kind that the model does not read, and labels that are not as it needs them.
+        """Refuse data without labels or features, data of a kind that the model does not read, and labels that are not as it needs them.
 
         Raises:
             DataError: The message names models that do.
         """
+        if train.q < 1 or (train.kind == "table" and train.d < 1):
+            raise DataError(f"expected at least one label and one feature, but got {train.q} labels and {train.d} features")
         if train.kind not in cls.INPUTS:
             others = [name for name in names("model") if train.kind in get("model", name).INPUTS]
             or_else = "" if train.kind == "table" else ", or turn the rows into a table of features first"

@@ -18,6 +18,7 @@ from torch import Tensor
 from polytag.data.dataset import Dataset
 from polytag.data.synthetic import make_multilabel
 from polytag.data.table import Table
+from polytag.errors import DataError
 from polytag.hierarchy import Hierarchy
 from polytag.losses import BCE
 from polytag.metrics import macro_auc
@@ -182,6 +183,18 @@ def check_shapes(make: Subject) -> None:
             assert objective.logits.shape == (b, q)
             assert logits_of(model, batch_of(table, b).x).shape == (b, q)
             assert not any(part.requires_grad for part in objective.parts.values())
+
+
+def check_nothing_to_learn(make: Subject) -> None:
+    """Data without labels are refused, and so are tables without features; the message says how many came."""
+    without_labels = [] if make.hierarchical else [(3, 0)]  # there is no hierarchy over no labels
+    for d, q in [*without_labels, (0, 3)] if make.kind == "table" else without_labels:
+        message = ""
+        try:
+            make(make.toy(d=d, q=q))
+        except DataError as error:
+            message = str(error)
+        assert f"got {q} labels" in message, f"{q} labels and {d} features were not refused as such, but: {message or 'accepted'}"
 
 
 def check_seed(make: Subject) -> None:
@@ -372,6 +385,7 @@ def check_precision(make: Subject) -> None:
 
 CHECKS: tuple[Callable[[Subject], None], ...] = (
     check_shapes,
+    check_nothing_to_learn,
     check_seed,
     check_parameters,
     check_training,
