@@ -69,11 +69,16 @@ def test_equals_the_textbook_form(embedding: int, layers: int, sigmoid_gate: boo
     graph = textbook.cooccurrence(y)
     torch.testing.assert_close(torch.as_tensor(conditional_cooccurrence(y.numpy())), graph, **CLOSE)
     model = CLIF(5, 4, graph=graph, embedding=embedding, hidden=16, input_layers=layers, sigmoid_gate=sigmoid_gate).double()
-    batch = Batch(torch.arange(5), torch.randn(5, 5).double(), y)
-    model.objective(batch)  # moves the running statistics away from their start
-    model.eval()
-    torch.testing.assert_close(model(batch.x), textbook.logits(model, batch.x))
-    u = textbook.embeddings(model)
+    batch, written = Batch(torch.arange(5), torch.randn(5, 5).double(), y), textbook.TextbookCLIF(model)
+    fast, slow = model.objective(batch), written.objective(batch)
+    torch.testing.assert_close(fast.loss, slow.loss)
+    torch.testing.assert_close(fast.logits, slow.logits)
+    grads = [torch.autograd.grad(objective.loss, list(model.parameters())) for objective in (fast, slow)]
+    for mine, theirs in zip(*grads, strict=True):
+        torch.testing.assert_close(mine, theirs)
+    model.eval()  # with the running statistics that the step has moved away from their start
+    torch.testing.assert_close(model(batch.x), written.predict(batch.x))
+    u = written.embeddings()
     assert float(model.embedding_loss(u).detach()) == pytest.approx(textbook.embedding_loss(u, model.graph), rel=1e-9)
 
 

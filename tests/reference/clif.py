@@ -1,10 +1,11 @@
-"""CLIF as the paper writes it, label by label, on the weights of a ``CLIF`` (evaluation mode, without dropout)."""
+"""CLIF as the paper writes it."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polytag.models import CLIF
+from polytag.models import CLIF, Objective
+from polytag.types import Batch
 
 
 def cooccurrence(y: Tensor) -> Tensor:
@@ -19,21 +20,6 @@ def cooccurrence(y: Tensor) -> Tensor:
     return graph
 
 
-def embeddings(model: CLIF) -> Tensor:
-    """Return U with the running statistics of the batch norms."""
-    h = model.label_nodes
-    for layer in model.gin:
-        first, norm1, _, second, norm2, _ = [m for m in layer.mlp if not isinstance(m, torch.nn.Dropout)]
-        old, h = h, h + layer.eps * h + model.graph.T @ h
-        for fc, norm in ((first, norm1), (second, norm2)):
-            h = h @ fc.weight.T + fc.bias
-            h = (h - norm.running_mean) / torch.sqrt(norm.running_var + norm.eps) * norm.weight + norm.bias
-            h = functional.leaky_relu(h, 0.1)
-        if old.shape == h.shape:
-            h = h + old
-    return h
-
-
 def embedding_loss(u: Tensor, graph: Tensor) -> float:
     """Return the mean over label pairs of the squared distance between cosine and graph with self loops."""
     u, q, total = u.detach(), len(u), 0.0
@@ -44,15 +30,44 @@ def embedding_loss(u: Tensor, graph: Tensor) -> float:
     return total / q**2
 
 
-def logits(model: CLIF, x: Tensor) -> Tensor:
-    """Return the logits, one label after the other."""
-    u, a = embeddings(model), x
-    for fc in (m for m in model.input if isinstance(m, torch.nn.Linear)):
-        a = functional.leaky_relu(a @ fc.weight.T + fc.bias, 0.1)
-    columns = []
-    for j in range(len(u)):
-        gate = model.gate.weight @ u[j] + model.gate.bias
-        gate = torch.sigmoid(gate) if model.sigmoid_gate else gate
-        f = functional.leaky_relu((a * gate) @ model.mix.weight.T + model.mix.bias, 0.1)
-        columns.append(f @ model.classifier.weight[j] + model.classifier.bias[j])
-    return torch.stack(columns, dim=1)
+class TextbookCLIF:
+    """The formulas of the paper on the weights of a ``CLIF`` (without dropout); all labels' features are one (b, q, hidden) tensor."""
+
+    def __init__(self, model: CLIF) -> None:
+        self.model = model
+
+    def objective(self, batch: Batch) -> Objective:
+        """Return loss and logits, with the statistics of the labels at hand in the batch norms if the model is in training mode."""
+        u = self.embeddings()
+        logits = self.decode(batch.x, u)
+        unit = u / (u.norm(dim=1, keepdim=True) + 1e-6)
+        likeness = ((unit @ unit.T - self.model.graph - torch.eye(len(u), dtype=u.dtype)) ** 2).mean()
+        return Objective(functional.multilabel_soft_margin_loss(logits, batch.y) + self.model.weight * likeness, logits)
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Return the logits, embedding the labels anew."""
+        return self.decode(x, self.embeddings())
+
+    def embeddings(self) -> Tensor:
+        """Return U."""
+        h = self.model.label_nodes
+        for layer in self.model.gin:
+            first, norm1, _, second, norm2, _ = [m for m in layer.mlp if not isinstance(m, torch.nn.Dropout)]
+            old, h = h, h + layer.eps * h + self.model.graph.T @ h
+            for fc, norm in ((first, norm1), (second, norm2)):
+                kept = (None, None) if norm.training else (norm.running_mean, norm.running_var)
+                h = functional.batch_norm(h @ fc.weight.T + fc.bias, *kept, norm.weight, norm.bias, norm.training, eps=norm.eps)
+                h = functional.leaky_relu(h, 0.1)
+            if old.shape == h.shape:
+                h = h + old
+        return h
+
+    def decode(self, x: Tensor, u: Tensor) -> Tensor:
+        """Return the logits from features and label embeddings."""
+        model, a = self.model, x
+        for fc in (m for m in model.input if isinstance(m, torch.nn.Linear)):
+            a = functional.leaky_relu(a @ fc.weight.T + fc.bias, 0.1)
+        gates = u @ model.gate.weight.T + model.gate.bias
+        gates = torch.sigmoid(gates) if model.sigmoid_gate else gates
+        f = functional.leaky_relu((a[:, None] * gates) @ model.mix.weight.T + model.mix.bias, 0.1)
+        return (f * model.classifier.weight).sum(2) + model.classifier.bias
