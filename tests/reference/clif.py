@@ -41,7 +41,7 @@ class TextbookCLIF:
         u = self.embeddings()
         logits = self.decode(batch.x, u)
         unit = u / (u.norm(dim=1, keepdim=True) + 1e-6)
-        likeness = ((unit @ unit.T - self.model.graph - torch.eye(len(u), dtype=u.dtype)) ** 2).mean()
+        likeness = ((unit @ unit.T - self.model.graph - torch.eye(len(u), dtype=u.dtype, device=u.device)) ** 2).mean()
         return Objective(functional.multilabel_soft_margin_loss(logits, batch.y) + self.model.weight * likeness, logits)
 
     def predict(self, x: Tensor) -> Tensor:

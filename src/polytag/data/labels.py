@@ -145,7 +145,9 @@ def _check_binary(values: Array) -> None:
     if values.dtype == bool:
         return
     if not np.issubdtype(values.dtype, np.number):
-        raise DataError(f"expected labels of a numeric type, but got {values.dtype}")
+        raise DataError(
+            f"expected labels of a numeric type, but got {values.dtype}; scikit-learn's MultiLabelBinarizer turns names into columns"
+        )
     odd = (values != 0) & (values != 1) & (values == values)  # NaN is a legal "unknown"
     if odd.any():
-        raise DataError(f"expected labels that are 0, 1 or NaN (unknown), but got {values[odd].flat[0]!r}")
+        raise DataError(f"expected labels that are 0, 1 or NaN (unknown), but got {values[odd].tolist()[0]!r}")

@@ -149,7 +149,7 @@ def _single(values: Array, columns: tuple[Any, ...] | None) -> tuple[Array, Targ
     classes, coded = np.unique(flat, return_inverse=True)
     if len(classes) < 2:
         if classes.dtype.kind not in "biuf" or classes[0] not in (0, 1):
-            only = f"expected two values of the label, but got only {classes[0]!r}"
+            only = f"expected two values of the label, but got only {classes.tolist()[0]!r}"
             raise DataError(f"Classifier can't train when only one class is present: {only}")
         coded, classes = flat.astype(np.intp), np.array([0, 1], dtype=flat.dtype)
     return coded.reshape(-1, 1).astype(np.uint8), Target(kind, classes.dtype, classes, columns)
