@@ -6,11 +6,8 @@ nothing, are fitted on those as well. Seeds decide initial weights, batches and 
     python examples/survey_cnn_rnn_bibtex.py --rows 100 --epochs 1 --seeds 1
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
-from survey_runs import Report, experiment, some_rows
+from survey_runs import Report, arguments, experiment, some_rows
 
 from polytag import load_dataset
 from polytag.data import Dataset, Preparation
@@ -26,19 +23,15 @@ METHODS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, help="of the networks; by default each one's own")
-    parser.add_argument("--rows", type=int, help="use at most so many rows of each part")
+    parser = arguments(__doc__, 5, "survey-bibtex")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--out", type=Path, default=Path("survey-bibtex"))
     options = parser.parse_args()
     train, test = load_dataset("bibtex", "train"), load_dataset("bibtex", "test")
     data = Dataset.join([train, test])
     split = with_valid(data, np.arange(train.n), np.arange(train.n, data.n), seed=0)
     parts = some_rows(Preparation(scale="none").prepare(data, split), options.rows)
     report = Report(options.out, "bibtex", f"bibtex, published split, {options.seeds} seeds")
-    experiment(parts, {title: METHODS[title] for title in options.methods}, options.seeds, options.epochs, report)
+    experiment(parts, {title: METHODS[title] for title in options.methods}, options, report)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,7 @@ training rows chooses the epoch. Hours on one core; for a quick look:
     python examples/survey_hybrid_corel16k.py --rows 100 --epochs 1 --seeds 1
 """
 
-import argparse
-from pathlib import Path
-
-from survey_runs import Report, experiment, some_rows
+from survey_runs import Report, arguments, experiment, some_rows
 
 from polytag import load_dataset
 from polytag.data import Preparation, holdout
@@ -23,20 +20,16 @@ METHODS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, 3, "survey-hybrid")
     parser.add_argument("--data", default="mat-corel16k1", help='a name of the catalogue; "msrc-v2" for pictures')
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, help="by default each network's own")
-    parser.add_argument("--rows", type=int, help="use at most so many rows of each part")
     parser.add_argument("--width", type=int, help="of the hybrids; by default their own")
-    parser.add_argument("--out", type=Path, default=Path("survey-hybrid"))
     options = parser.parse_args()
     data = load_dataset(options.data)
     parts = some_rows(Preparation(scale="none").prepare(data, holdout(data, seed=0), inputs=(data.kind,)), options.rows)
     methods = {title: method for title, method in METHODS.items() if title != "MLP" or data.kind == "table"}
     if options.width is not None:
         methods |= {title: (name, {**params, "width": options.width}) for title, (name, params) in methods.items() if name == "hybrid"}
-    experiment(parts, methods, options.seeds, options.epochs, Report(options.out, options.data, f"{options.data}, {options.seeds} seeds"))
+    experiment(parts, methods, options, Report(options.out, options.data, f"{options.data}, {options.seeds} seeds"))
 
 
 if __name__ == "__main__":

@@ -7,11 +7,8 @@ same for all seeds, chooses each network's epoch. Days on one core; for a quick 
     python examples/survey_label_transformers_corel5k.py --rows 64 --epochs 1 --seeds 1 --width 32
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
-from survey_runs import Report, experiment, some_rows
+from survey_runs import Report, arguments, experiment, some_rows
 
 from polytag import load_dataset
 from polytag.data import Dataset, Preparation
@@ -32,13 +29,9 @@ METHODS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, help="of the networks; by default each one's own")
-    parser.add_argument("--rows", type=int, help="use at most so many rows of each part")
+    parser = arguments(__doc__, 3, "survey-corel5k")
     parser.add_argument("--width", type=int, help="of the transformers; by default 256")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--out", type=Path, default=Path("survey-corel5k"))
     options = parser.parse_args()
     train, test = load_dataset("corel5k", "train"), load_dataset("corel5k", "test")
     data = Dataset.join([train, test])
@@ -47,7 +40,7 @@ def main() -> None:
     smaller = {} if options.width is None else {"width": options.width}
     methods = {title: (name, params and {**params, **smaller}) for title, (name, params) in METHODS.items() if title in options.methods}
     report = Report(options.out, "corel5k", f"Corel5k, published split, {options.seeds} seeds")
-    experiment(parts, methods, options.seeds, options.epochs, report)
+    experiment(parts, methods, options, report)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the survey's experiments share: train networks on one split with several seeds, judge them by every metric, write a table."""
 
+import argparse
 import csv
 import time
 from collections.abc import Mapping
@@ -16,17 +17,30 @@ from polytag.selectors import Random
 from polytag.training import Trainer, predict
 
 SHOWN = ("macro_f1", "micro_f1", "macro_auc", "lrap", "ranking_loss", "hamming_loss", "one_error", "subset_accuracy")
+TRAINING = ("epochs", "lr", "batch_size")
 Row = dict[str, Any]
 
 
-def network(parts: PreparedSplit, name: str, seed: int, epochs: int | None, params: Mapping[str, Any]) -> Row:
-    """Train a network as its defaults say, keep the epoch that is best on the validation rows, and judge it on the test rows."""
+def arguments(doc: str | None, seeds: int, out: str) -> argparse.ArgumentParser:
+    """Return a parser of what all three experiments are asked."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--epochs", type=int, help="of the networks; by default each one's own")
+    parser.add_argument("--lr", type=float, help="learning rate of the networks; by default each one's own")
+    parser.add_argument("--batch-size", type=int, help="of the networks; by default each one's own")
+    parser.add_argument("--rows", type=int, help="use at most so many rows of each part")
+    parser.add_argument("--out", type=Path, default=Path(out))
+    return parser
+
+
+def network(parts: PreparedSplit, name: str, seed: int, given: Mapping[str, Any], params: Mapping[str, Any]) -> Row:
+    """Train a network as its defaults and ``given`` say, keep its best epoch on the validation rows, and judge it on the test rows."""
     train, valid, test = (Table(part) for part in parts[:3])
     cls = registry.get("model", name)
-    how = cls.training_defaults(epochs=epochs)
+    how = {**cls.training_defaults(epochs=given.get("epochs")), **given}
     selector = Random(train.targets, how.pop("batch_size"), seed=seed)
     model = cls.from_data(train, seed=seed, **params)
-    trainer = Trainer(**{**how, "epochs": epochs or how["epochs"]}, seed=seed)
+    trainer = Trainer(**how, seed=seed)
     run = trainer.fit(model, train, selector, valid)
     proba = predict(model, test, batch_size=256).double().sigmoid().numpy()
     seconds = float(np.mean([epoch.seconds for epoch in run.history]))
@@ -57,16 +71,18 @@ class Report(NamedTuple):
 
 
 def experiment(
-    parts: PreparedSplit, methods: Mapping[str, tuple[str, Mapping[str, Any]]], seeds: int, epochs: int | None, report: Report
+    parts: PreparedSplit, methods: Mapping[str, tuple[str, Mapping[str, Any]]], options: argparse.Namespace, report: Report
 ) -> None:
     """Run each method, a registered model and its parameters under a title, with each seed; ``"br"`` draws no lots and runs once.
 
     The report is written after each run, so that whoever stops has what was finished.
     """
     rows = []
+    given = {name: value for name in TRAINING if (value := getattr(options, name)) is not None}
+    report = report._replace(title=", ".join([report.title, *(f"{name} {value:g}" for name, value in given.items())]))
     for title, (name, params) in methods.items():
-        for seed in range(1 if name == "br" else seeds):
-            found = logistic(parts) if name == "br" else network(parts, name, seed, epochs, params)
+        for seed in range(1 if name == "br" else options.seeds):
+            found = logistic(parts) if name == "br" else network(parts, name, seed, given, params)
             rows.append({"method": title, "seed": seed, **found})
             shown = ", ".join(f"{metric} {found[metric]:.4f}" for metric in SHOWN[:3])
             print(f"{title}, seed {seed}: {shown}; {found['seconds_per_epoch']:.1f} s an epoch", flush=True)

@@ -32,8 +32,11 @@ def runs(*methods: str) -> list[tuple[str, str]]:
 @pytest.mark.data
 def test_networks_over_words_of_bibtex(real_data: Path, tmp_path: Path) -> None:
     methods = ("MLP", "CNN", "XML-CNN")
-    rows, tables = run(real_data, tmp_path, "cnn_rnn_bibtex", "--methods", *methods, "logistic regressions")
+    rows, tables = run(
+        real_data, tmp_path, "cnn_rnn_bibtex", "--lr", "0.01", "--batch-size", "8", "--methods", *methods, "logistic regressions"
+    )
     assert [(row["method"], row["seed"]) for row in rows] == [*runs(*methods), ("logistic regressions", "0")]
+    assert tables.startswith("# bibtex, published split, 2 seeds, epochs 1, lr 0.01, batch_size 8\n")
     assert "| XML-CNN |" in tables
 
 
