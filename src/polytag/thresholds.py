@@ -179,7 +179,7 @@ class _OfLevels(Threshold):
         hierarchy = self._above()
         child, parent = hierarchy.edges[hierarchy.levels[hierarchy.edges[:, 0]] == level].T  # ordered by child
         if level == 1:
-            return np.ones((len(chosen), int((hierarchy.levels == 1).sum())), dtype=bool)
+            return np.ones((len(chosen), len(hierarchy.by_level[0])), dtype=bool)
         return np.asarray(np.logical_and.reduceat(chosen[:, parent], np.unique(child, return_index=True)[1], axis=1))
 
 
@@ -248,8 +248,7 @@ class LevelF1(_OfLevels):
             raise DataError(f"expected probabilities of the {hierarchy.q} labels of the hierarchy, but got {scores.shape[1]}")
         self.values = np.full(hierarchy.q, 0.5)
         chosen = np.zeros(scores.shape, dtype=bool)
-        for level in range(1, hierarchy.depth + 1):
-            here = hierarchy.levels == level
+        for level, here in enumerate(hierarchy.by_level, start=1):
             reached = np.where(self._led(chosen, level), scores[:, here], -np.inf)
             right, predicted, true = _counts(reached, labels[:, here], grid)
             value = _f1(right.sum(axis=0), predicted.sum(axis=0), true.sum())

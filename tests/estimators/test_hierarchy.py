@@ -254,6 +254,16 @@ def test_a_network_inside_is_rebuilt_as_it_read_the_data(model: str, hierarchy: 
     np.testing.assert_array_equal(loaded.predict_proba(words), fitted.predict_proba(words))
 
 
+@pytest.mark.parametrize(
+    ("model", "params"),
+    [("chmcnn", {"network": "mlp"}), ("local", {"network": "tabm", "network_params": {"k": 2}}), ("hcal", {"encoder": "mlp"})],
+)
+def test_texts_become_a_table_for_a_network_inside_that_reads_one(model: str, params: dict) -> None:
+    texts = [name.replace("/", " ") for name in NAMES] * 8
+    model = quick(model=model, model_params=params, hierarchy="/", epochs=2).fit(texts, [[name] for name in NAMES] * 8)
+    assert model.predict_proba(texts[:5]).shape == (5, 5)
+
+
 def test_files_of_earlier_versions_are_read(tmp_path: Path) -> None:
     X, _, frame = make()
     fitted = quick().fit(X, frame)

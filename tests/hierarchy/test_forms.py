@@ -83,6 +83,7 @@ def test_a_root_is_left_out() -> None:
 def test_levels_are_longest_paths() -> None:
     h = Hierarchy.from_edges([("a", "b"), ("b", "c"), ("a", "c"), ("c", "d"), ("x", "d")])
     assert dict(zip(h.names, h.levels.tolist())) == {"a": 1, "b": 2, "c": 3, "d": 4, "x": 1}
+    assert [[h.names[k] for k in here] for here in h.by_level] == [["a", "x"], ["b"], ["c"], ["d"]]
 
 
 def test_a_hierarchy_of_whatever_describes_one() -> None:

@@ -68,6 +68,8 @@ def test_an_encoder_that_cannot_read_the_rows_is_named(pictures, rng):
     table = Table(Dataset(rng.normal(size=(8, 5)), Y, label_names=H.names, hierarchy=H))
     with pytest.raises(DataError, match=r"'small_cnn' reads images, but got rows of shape \(5,\)"):
         HCAL.from_data(table, encoder="small_cnn")
+    with pytest.raises(DataError, match=r"'resnet18' reads images, but got rows of shape \(5,\)"):
+        HCAL.from_data(table, encoder="resnet18")
     with pytest.raises(DataError, match="'words' reads tokens"):
         HCAL.from_data(table, encoder="words")
     with pytest.raises(DataError, match="'mlp' reads table"):

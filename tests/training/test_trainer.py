@@ -373,3 +373,11 @@ def test_metrics_of_a_hierarchy_are_measured_under_that_of_the_table() -> None:
     Trainer(epochs=1, monitor="h_f1").fit(model, table, make_selector("random", table), table)
     with pytest.raises(ParameterError, match="hierarchy"):
         score(model, Table(plain), "h_f1")
+
+
+def test_a_warm_up_that_is_never_over_is_warned_about() -> None:
+    table = make_table()
+    selector = Hard(table.labels, 16, warmup=3)
+    with pytest.warns(UserWarning, match="Hard will choose no batch: its warm-up of 3 epochs is not over after epochs=2"):
+        Trainer(epochs=2, lr=0.01).fit(MLP.from_data(table), table, selector)
+    Trainer(epochs=2, lr=0.01).fit(MLP.from_data(table), table, selector)  # two passes are behind it already

@@ -174,7 +174,7 @@ class Method(Specification):
     @property
     def inputs(self) -> tuple[str, ...]:
         """Kinds of data that the model reads, see ``Dataset.kind``."""
-        return ("table",) if self.is_classical else registry.get("model", self.model).INPUTS
+        return ("table",) if self.is_classical else registry.get("model", self.model).reads(self.model_params)
 
     @property
     def hierarchical(self) -> str:

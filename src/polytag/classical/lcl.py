@@ -57,8 +57,7 @@ class LCL(SetClassifier):
         self._tree = tree = self._inner(Y)
         learner = base_learner(self.estimator, rng)
         self.choices_: list[Choice] = []
-        for level in range(1, tree.depth + 1):
-            columns = np.flatnonzero(tree.levels == level)
+        for level, columns in enumerate(tree.by_level, start=1):
             rows = np.arange(len(Y))
             if self.several == "refuse":
                 refuse_several(Y, columns, tree, f"at level {level}", "LCL")
@@ -68,8 +67,7 @@ class LCL(SetClassifier):
     def _outcome(self, X: Any) -> tuple[Array, Array]:
         tree, n = self._tree, X.shape[0]
         local, taken = np.zeros((n, tree.q)), np.zeros((n, tree.q), dtype=np.int64)
-        for level, choice in enumerate(self.choices_, start=1):
-            columns = np.flatnonzero(tree.levels == level)
+        for columns, choice in zip(tree.by_level, self.choices_):
             found = choice.probabilities(X)
             local[:, columns] = marginals(found, choice.sets)
             above = tree.parents[columns]

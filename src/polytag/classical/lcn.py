@@ -129,7 +129,7 @@ class LCN(LocalClassifier):
 def one_path(Y: Array, tree: Hierarchy) -> bool:
     """Say whether each row has one label at the top, and at most one child of each label that it has."""
     held = Y.astype(np.int64)
-    return bool((held[:, tree.levels == 1].sum(axis=1) == 1).all() and (held @ tree.parents <= 1).all())
+    return bool((held[:, tree.by_level[0]].sum(axis=1) == 1).all() and (held @ tree.parents <= 1).all())
 
 
 def _fit(learner: Any, X: Any, target: Array, taught: Array) -> Any:

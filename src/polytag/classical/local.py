@@ -1,6 +1,7 @@
 """What local classifiers share: the hierarchy over the labels that vary, the choice among label sets, scores combined along a path."""
 
 import warnings
+from itertools import chain
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -67,7 +68,7 @@ class LocalClassifier(ClassicalClassifier):
         added = local if self.combine == "arithmetic" else np.log(np.maximum(local, np.finfo(np.float64).tiny))
         total, steps, scores = added.copy(), np.ones(local.shape, dtype=np.int64), local.astype(np.float64)
         rows = np.arange(len(local))
-        for k in np.argsort(tree.levels, kind="stable")[np.count_nonzero(tree.levels == 1) :]:
+        for k in chain.from_iterable(tree.by_level[1:]):
             parents = _row(tree.parents, k)
             chosen = parents[scores[:, parents].argmin(axis=1)]
             total[:, k] += total[rows, chosen]
@@ -164,7 +165,7 @@ def refuse_several(Y: Array, columns: Array, tree: Hierarchy, where: str, model:
 
 def children_of(tree: Hierarchy, node: int) -> Array:
     """Return the children of a label; of -1, the artificial root, the labels at the top."""
-    return np.flatnonzero(tree.levels == 1) if node < 0 else _row(tree.children, node)
+    return tree.by_level[0] if node < 0 else _row(tree.children, node)
 
 
 def _row(relation: Any, k: int) -> Array:

@@ -74,7 +74,7 @@ def describe_hierarchy(hierarchy: Hierarchy, dataset: Dataset | None = None) -> 
         "labels": hierarchy.q,
         "edges": len(hierarchy.edges),
         "levels": hierarchy.depth,
-        "labels_per_level": np.bincount(hierarchy.levels)[1:].tolist(),
+        "labels_per_level": [len(here) for here in hierarchy.by_level],
         "tops": len(hierarchy.tops),
         "leaves": len(hierarchy.ends),
         "several_parents": int((parents > 1).sum()),

@@ -289,7 +289,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         others = np.arange(0) if held_out is None else held_out
         how = Preparation(scale=self.scale, text=self.text, neighbours=self.neighbours)  # type: ignore[arg-type]
         tokenizer = model.tokenizer(self.model_params or {}) if data.kind == "text" else None
-        self._prepared = how.fit(data, Split(rows, others, np.arange(0)), inputs=model.INPUTS, tokenizer=tokenizer)
+        self._prepared = how.fit(data, Split(rows, others, np.arange(0)), inputs=model.reads(self.model_params or {}), tokenizer=tokenizer)
         self._kind: Kind = data.kind  # type: ignore[assignment]
         return self._table(data.take(rows)), None if held_out is None else self._table(data.take(held_out))
 

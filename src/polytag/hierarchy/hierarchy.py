@@ -78,6 +78,12 @@ class Hierarchy(Forms):
         return int(self.levels.max())
 
     @cached_property
+    def by_level(self) -> tuple[Array, ...]:
+        """Numbers of the labels of each level, the top level first."""
+        order = np.argsort(self.levels, kind="stable")
+        return tuple(np.split(order, np.cumsum(np.bincount(self.levels)[1:-1])))
+
+    @cached_property
     def heights(self) -> Array:
         """Longest path from each label down to one without children, shape (q,)."""
         return longest_paths(self.q, self.edges[:, 1], self.edges[:, 0])

@@ -103,7 +103,7 @@ def _overlap(outcome: Outcome, close: bool) -> Overlap:
     child, parent = hierarchy.edges.T
     up = _steps(child, parent, hierarchy.heights[parent])
     down = _steps(parent, child, hierarchy.levels[child])
-    on_level, part_of = [np.flatnonzero(hierarchy.levels == level) for level in range(1, hierarchy.depth + 1)], shares(hierarchy)
+    part_of = shares(hierarchy)
     for alpha, beta, unknown in _blocks(outcome):
         if close:
             alpha, beta = _spread(alpha, up), _spread(beta, up)
@@ -113,7 +113,7 @@ def _overlap(outcome: Outcome, close: bool) -> Overlap:
         first = wrong & ~_below(wrong, down)
         by_row = [np.count_nonzero(each, axis=0) for each in (right, alpha, beta)]
         by_column = [np.count_nonzero(each, axis=1) for each in (right, alpha, beta)]
-        by_level = np.stack([np.count_nonzero(wrong[here], axis=0) for here in on_level], axis=1)
+        by_level = np.stack([np.count_nonzero(wrong[here], axis=0) for here in hierarchy.by_level], axis=1)
         parts.append([*by_row, *by_column, by_level, np.count_nonzero(first, axis=0), part_of @ first])
     joined = [np.sum(each, axis=0) if 3 <= number <= 5 else np.concatenate(each) for number, each in enumerate(zip(*parts))]
     return Overlap(*joined)

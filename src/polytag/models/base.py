@@ -152,6 +152,11 @@ class MultiLabelModel(nn.Module, abc.ABC):
         return {"hierarchy": train.hierarchy.to_dict()} if cls.NEEDS_HIERARCHY else {}
 
     @classmethod
+    def reads(cls, params: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the kinds of data that the model reads under these parameters, the one that suits it best first."""
+        return cls.INPUTS
+
+    @classmethod
     def tokenizer(cls, params: Mapping[str, Any]) -> Any:
         """Return what turns texts into this model's tokens under these parameters; ``None``: words learnt from the training rows."""
         return None

@@ -158,18 +158,18 @@ class HCAL(MultiLabelModel):
 
     def _lay_out(self, hierarchy: Hierarchy) -> list[int]:
         """Number the labels level by level, top first, as the tasks do; return how many there are in each level."""
-        order = np.argsort(hierarchy.levels, kind="stable")
-        place = np.argsort(order, kind="stable")
+        order = np.concatenate(hierarchy.by_level)
+        place = np.argsort(order)
         edges = place[hierarchy.edges.T]
         edges = edges[:, np.argsort(edges[0], kind="stable")]
-        sizes = np.bincount(hierarchy.levels)[1:]
+        sizes = [len(labels) for labels in hierarchy.by_level]
         ends = np.concatenate([[0], np.cumsum(sizes)])
         self.columns = [slice(int(a), int(b)) for a, b in pairwise(ends)]
         bounds = np.searchsorted(edges[0], ends)
         self.edge_columns = [slice(int(a), int(b)) for a, b in pairwise(bounds)]
         for name, values in (("order", order), ("place", place), ("edges", edges)):
             self.register_buffer(name, torch.from_numpy(np.array(values, dtype=np.int64)), persistent=False)
-        return [int(size) for size in sizes]
+        return sizes
 
     @classmethod
     def context(cls, train: Table) -> dict[str, Any]:
@@ -183,11 +183,16 @@ class HCAL(MultiLabelModel):
         }
 
     @classmethod
+    def reads(cls, params: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return what the encoder reads."""
+        model = _registered(params)
+        return cls.INPUTS if model is None else model.reads(params.get("encoder_params") or {})
+
+    @classmethod
     def tokenizer(cls, params: Mapping[str, Any]) -> Any:
         """Return the tokenizer of the encoder, if it is one that brings its own."""
-        encoder = params.get("encoder")
-        known = isinstance(encoder, str) and encoder in names("model")
-        return get("model", cast(str, encoder)).tokenizer(params.get("encoder_params") or {}) if known else None
+        model = _registered(params)
+        return None if model is None else model.tokenizer(params.get("encoder_params") or {})
 
     def features(self, x: Float[Tensor, "b ..."]) -> Float[Tensor, "b width"]:
         """Return the feature of each row, of length 1."""
@@ -306,6 +311,12 @@ class HCAL(MultiLabelModel):
 
     def _tasks(self) -> list[LevelTask]:
         return [cast(LevelTask, task) for task in self.tasks]
+
+
+def _registered(params: Mapping[str, Any]) -> type[MultiLabelModel] | None:
+    """Return the registered model that is the encoder, if one is named."""
+    encoder = params.get("encoder")
+    return get("model", encoder) if isinstance(encoder, str) and encoder in names("model") else None
 
 
 def classes_per_level(Y: Any, levels: Array) -> list[PerLevel]:

@@ -95,8 +95,8 @@ class HMCN(MultiLabelModel):
             )
         labels = Hierarchy.of(hierarchy, q=q)
         self.form, self.beta, self.violation, self.violation_on, self.closure = form, beta, violation, violation_on, closure
-        self.sizes: list[int] = np.bincount(labels.levels)[1:].tolist()
-        order = np.argsort(labels.levels, kind="stable")
+        self.sizes = [len(here) for here in labels.by_level]
+        order = np.concatenate(labels.by_level)
         self.register_buffer("order", torch.from_numpy(order), persistent=False)  # labels, those of level 1 first
         self.register_buffer("place", torch.from_numpy(np.argsort(order)), persistent=False)  # where in this order each label stands
         self.constraint = labels.make_constraint()

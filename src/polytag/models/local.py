@@ -1,6 +1,6 @@
 """Local classifiers in one network: each label learns from the rows that its place in the hierarchy allots to it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -102,7 +102,7 @@ class Local(NetworkInside):
         sizes = [d, *[hidden] * layers]
 
         def own() -> nn.Module:
-            return _Levels(sizes, labels.levels, dropout) if per == "level" else _perceptron(sizes, q, dropout)
+            return _Levels(sizes, labels.by_level, dropout) if per == "level" else _perceptron(sizes, q, dropout)
 
         self.network = network_or(own, network, network_params, network_context, d, q)
 
@@ -173,17 +173,16 @@ class _Levels(nn.Module):
 
     Args:
         sizes: Widths of input and hidden layers.
-        levels: Level of each label.
+        by_level: Numbers of the labels of each level.
         dropout: Dropout after each hidden layer.
     """
 
     place: Tensor
 
-    def __init__(self, sizes: list[int], levels: Array, dropout: float) -> None:
+    def __init__(self, sizes: list[int], by_level: Sequence[Array], dropout: float) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(_perceptron(sizes, int(size), dropout) for size in np.bincount(levels)[1:])
-        place = np.argsort(np.argsort(levels, kind="stable"))
-        self.register_buffer("place", torch.from_numpy(place), persistent=False)
+        self.parts = nn.ModuleList(_perceptron(sizes, len(labels), dropout) for labels in by_level)
+        self.register_buffer("place", torch.from_numpy(np.argsort(np.concatenate(by_level))), persistent=False)
 
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b q"]:
         """Return the logits."""

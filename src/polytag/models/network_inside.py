@@ -67,6 +67,12 @@ class NetworkInside(MultiLabelModel, abc.ABC):
         return remember(model, context)
 
     @classmethod
+    def reads(cls, params: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return what the named network reads."""
+        network = params.get("network")
+        return registry.get("model", network).reads(params.get("network_params") or {}) if isinstance(network, str) else cls.INPUTS
+
+    @classmethod
     def tokenizer(cls, params: Mapping[str, Any]) -> Any:
         """Return the tokenizer of the named network."""
         network = params.get("network")

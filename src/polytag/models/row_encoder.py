@@ -130,6 +130,8 @@ def _network(encoder: Any, params: dict[str, Any], shape: tuple[int, ...], vocab
         return Words(vocabulary, **params)
     if isinstance(encoder, str) and encoder.startswith("resnet"):
         _check(encoder, params, {"stem", "pretrained", "download"})
+        if len(shape) != 3:
+            raise DataError(f"the encoder {encoder!r} reads images, but got rows of shape {shape}; choose another encoder")
         return resnet(encoder, shape, **params)
     able = [n for n in names("model") if callable(getattr(get("model", n), "features", None)) and not get("model", n).NEEDS_HIERARCHY]
     if encoder not in ("mlp", *able):

@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -139,6 +140,13 @@ class Trainer:
             >>> run.history[-1].loss < run.history[0].loss
             True
         """
+        if selector.epoch + self.epochs <= selector.warmup < math.inf:
+            warnings.warn(
+                f"{type(selector).__name__} will choose no batch: its warm-up of {selector.warmup} epochs is not over after "
+                f"epochs={self.epochs}; train longer, or give it a smaller warmup",
+                UserWarning,
+                stacklevel=2,
+            )
         optimizer = build_optimizer(self.optimizer, model.param_groups(self.lr), weight_decay=self.weight_decay, **self.optimizer_params)
         scaler = torch.amp.GradScaler(train.device.type, enabled=self.precision == "float16")
         clip = AdaptiveClip() if self.clip_norm == "adaptive" else None
