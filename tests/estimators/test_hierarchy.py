@@ -13,10 +13,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from polytag import DeepMultiLabelClassifier, Hierarchy
 from polytag.errors import DataError, ParameterError
-from polytag.estimators.decisions import has_own_decisions, own_decisions
 from polytag.estimators.hierarchical import coherent, mended
-from polytag.models import BPMLL
-from polytag.training import checkpoint
+from polytag.training import checkpoint, decide
 
 NAMES = ("animal", "plant", "animal/cat", "animal/dog", "plant/tree")
 PAIRS = [("animal", "animal/cat"), ("animal", "animal/dog"), ("plant", "plant/tree")]
@@ -291,18 +289,16 @@ def test_models_that_decide_by_themselves_are_asked(tmp_path: Path) -> None:
     X, _, frame = make()
     fitted = quick(model="bpmll", epochs=10, lr=0.05).fit(X, frame)
     table = fitted._rows(X)
-    assert has_own_decisions(fitted.model_, 0.5)
-    decided = own_decisions(fitted.model_, table, exact=True)
+    decided = decide(fitted.model_, table, precision="float64")
     np.testing.assert_array_equal(fitted.predict(X).to_numpy(), decided)
     assert (decided != (fitted.predict_proba(X) > 0.5)).any()
     fitted.save(tmp_path / "model")
     np.testing.assert_array_equal(DeepMultiLabelClassifier.load(tmp_path / "model").predict(X), decided)
-    cut = quick(model="bpmll", epochs=10, lr=0.05, threshold=0.4).fit(X, frame)
-    np.testing.assert_array_equal(cut.predict(X), cut.predict_proba(X) > 0.4)
+    for threshold in (0.4, "f1"):
+        cut = quick(model="bpmll", epochs=10, lr=0.05, threshold=threshold).fit(X, frame)
+        np.testing.assert_array_equal(cut.predict(X), cut.predict_proba(X) > cut.threshold_)
     known = quick(model="bpmll", epochs=10, lr=0.05, hierarchy=TREE).fit(X, frame)
     np.testing.assert_array_equal(known.predict(X).to_numpy(), mended(decided, TREE, "up"))
-    assert not has_own_decisions(fitted.model_, "f1")
-    assert not has_own_decisions(BPMLL(3, 2), np.array([0.5, 0.5]))
 
 
 def test_own_decisions_are_mended_up_or_down() -> None:

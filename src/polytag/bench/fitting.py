@@ -20,7 +20,7 @@ from polytag.models.base import Decides, MultiLabelModel
 from polytag.models.enhanced import Enhanced
 from polytag.models.frozen import with_encoder_view
 from polytag.selectors.base import BatchSelector
-from polytag.training import Callback, Epoch, Run, predict, shared
+from polytag.training import Callback, Epoch, Run, decide, predict, shared
 from polytag.types import Array
 
 _SAVE_SECONDS = 60.0
@@ -106,10 +106,7 @@ def _own_decisions(model: Any, train: Table) -> Callable[[Dataset], Array] | Non
         return None
     model.fit_threshold(train)
 
-    def labels(data: Dataset) -> Array:
-        return np.concatenate([model.decide(batch.x).cpu().numpy() for batch in Table(data, train.device).blocks(1024)])
-
-    return labels
+    return lambda data: decide(model, Table(data, train.device))
 
 
 def fit_classical(method: Method, parts: PreparedSplit, seeds: Seeds) -> Fitted:

@@ -18,14 +18,13 @@ from polytag.data.table import Table
 from polytag.enhance import Enhancer
 from polytag.errors import DataError, ParameterError
 from polytag.estimators import enhancement, hierarchical, saving
-from polytag.estimators.decisions import has_own_decisions, own_decisions
 from polytag.estimators.inputs import Kind, read_rows
 from polytag.losses import Loss
-from polytag.models.base import MultiLabelModel
+from polytag.models.base import Decides, MultiLabelModel
 from polytag.models.frozen import with_encoder_view
 from polytag.selectors.base import BatchSelector
 from polytag.thresholds import Threshold
-from polytag.training import Callback, ProgressBar, Trainer, predict
+from polytag.training import Callback, ProgressBar, Trainer, decide, predict
 from polytag.types import Array, ArrayLike
 
 _EPOCHS, _BATCH_SIZE = 100, 128
@@ -201,7 +200,7 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self._enhanced, self.label_distributions_ = enhancement.outcome(trained, rows, data.n)
         self.label_names_ = data.label_names
         self.classes_ = np.arange(data.q) if self._target.single is None else self._target.single
-        if has_own_decisions(self.model_, self.threshold):
+        if self._decides_itself:
             self.model_.fit_threshold(train)
         shown = train if valid is None else valid
         self.threshold_ = cut.fit(_sigmoid(self._logits(shown)), shown.dataset.Y).values
@@ -225,8 +224,8 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         """
         check_is_fitted(self)
         table = self._rows(X)
-        if has_own_decisions(self.model_, self.threshold):
-            found = own_decisions(self.model_, table, exact=self._is_exact(table))
+        if self._decides_itself:
+            found = decide(self.model_, table, precision=self._precision(table))
         else:
             rule = Threshold.named(self.threshold, self.hierarchy_)
             rule.values = self.threshold_
@@ -325,12 +324,17 @@ class DeepMultiLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         blank = np.zeros((X.shape[0], len(self.label_names_)), dtype=np.uint8)
         return self._table(Dataset(X, blank, kind=kind))
 
-    def _is_exact(self, table: Table) -> bool:
-        return self.precision == "float32" and table.device.type == "cpu"
+    @property
+    def _decides_itself(self) -> bool:
+        """Whether the model's own decisions hold: it has some, and nobody asks for another cut than the usual one half."""
+        return isinstance(self.model_, Decides) and isinstance(self.threshold, int | float) and self.threshold == 0.5
+
+    def _precision(self, table: Table) -> str:
+        """Return the precision of predictions: on a CPU those of a row shall not depend on the rows beside it."""
+        return "float64" if self.precision == "float32" and table.device.type == "cpu" else self.precision
 
     def _logits(self, table: Table) -> Array:
-        precision = "float64" if self._is_exact(table) else self.precision
-        logits = predict(self.model_, table, precision=precision).double().numpy()
+        logits = predict(self.model_, table, precision=self._precision(table)).double().numpy()
         return hierarchical.coherent(logits, self.hierarchy_, self.closure)
 
     def __sklearn_tags__(self) -> Any:

@@ -4,7 +4,7 @@ from polytag.training.callbacks import Callback, ProgressBar
 from polytag.training.clipping import AdaptiveClip
 from polytag.training.distributed import Sharded, shared
 from polytag.training.plots import plot_selection
-from polytag.training.predict import predict, score
+from polytag.training.predict import decide, predict, score
 from polytag.training.processes import LostProcessError, joined, launch
 from polytag.training.run import Epoch, Run
 from polytag.training.schedules import cosine, step_decay
@@ -23,6 +23,7 @@ __all__ = [
     "Sharded",
     "Trainer",
     "cosine",
+    "decide",
     "joined",
     "launch",
     "plot_selection",

@@ -3,15 +3,18 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from polytag import metrics
 from polytag.data.table import Table
 from polytag.losses import BCE
 from polytag.models.base import MultiLabelModel
+from polytag.types import Array
 
 
 def predict(model: MultiLabelModel, table: Table, *, batch_size: int = 1024, precision: str = "float32") -> Float[Tensor, "n q"]:
@@ -33,6 +36,23 @@ def predict(model: MultiLabelModel, table: Table, *, batch_size: int = 1024, pre
     with _evaluating(model):
         blocks = [_logits(model, batch.x, precision).cpu() for batch in table.blocks(batch_size)]
     return torch.cat(blocks) if blocks else torch.empty(0, table.q)
+
+
+def decide(model: Any, table: Table, *, batch_size: int = 1024, precision: str = "float32") -> Bool[Array, "n q"]:
+    """Return the labels that a model with a threshold of its own decides on.
+
+    Args:
+        model: A model that ``Decides``.
+        table: Rows.
+        batch_size: Rows at a time.
+        precision: ``"float64"``: as for ``predict``; otherwise models decide in float32.
+    """
+    exact = precision == "float64"
+    if exact:
+        model = copy.deepcopy(model).double()
+    with _evaluating(model):
+        found = [model.decide(batch.x.double() if exact and batch.x.is_floating_point() else batch.x) for batch in table.blocks(batch_size)]
+    return np.concatenate([labels.cpu().numpy() > 0.5 for labels in found]) if found else np.zeros((0, table.q), dtype=bool)
 
 
 def score(model: MultiLabelModel, table: Table, metric: str, *, batch_size: int = 1024, precision: str = "float32") -> float:
