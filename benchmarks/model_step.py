@@ -149,19 +149,19 @@ class Form:
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
         self.optimizer = torch.optim.Adam(model.param_groups(1e-4))
-        torch.manual_seed(0)
-        self.noise = model._draw_noise(batch.x) if hasattr(model, "_draw_noise") else ()
         self.objective: Callable[..., Any] = model.objective
         self.predict: Callable[..., Any] = model
         if form == "textbook":
             found = textbook_class(registry_name(model))(model)
-            self.objective, self.predict = (lambda batch: found.objective(batch, *self.noise)), found.predict
+            torch.manual_seed(0)
+            noise = model._draw_noise(batch.x) if hasattr(model, "_draw_noise") else ()
+            self.objective, self.predict = (lambda batch: found.objective(batch, *noise)), found.predict
         elif form == "compiled":
             self.objective, self.predict = torch.compile(model.objective), torch.compile(model)
 
     def loss(self, fixed: bool = False) -> torch.Tensor:
         """Return the loss, with the same random numbers each time if they are to be fixed."""
-        if fixed and self.noise:
+        if fixed:
             torch.manual_seed(0)
         return self.objective(self.batch).loss
 
