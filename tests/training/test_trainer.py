@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -380,4 +381,7 @@ def test_a_warm_up_that_is_never_over_is_warned_about() -> None:
     selector = Hard(table.labels, 16, warmup=3)
     with pytest.warns(UserWarning, match="Hard will choose no batch: its warm-up of 3 epochs is not over after epochs=2"):
         Trainer(epochs=2, lr=0.01).fit(MLP.from_data(table), table, selector)
-    Trainer(epochs=2, lr=0.01).fit(MLP.from_data(table), table, selector)  # two passes are behind it already
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Trainer(epochs=2, lr=0.01).fit(MLP.from_data(table), table, selector)  # two passes are behind it already
+        Trainer(epochs=2, lr=0.01).fit(MLP.from_data(table), table, make_selector("random", table))

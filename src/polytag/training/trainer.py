@@ -122,6 +122,9 @@ class Trainer:
             The history. Training time and selection time are measured without evaluation.
             What an epoch's objective was made of stands in ``Epoch.parts``.
 
+        Warns:
+            UserWarning: The selector's warm-up takes all epochs.
+
         Raises:
             DivergenceError: The loss became NaN or infinite.
             ResumeError: The checkpoint belongs to another run.
