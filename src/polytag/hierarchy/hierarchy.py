@@ -81,6 +81,7 @@ class Hierarchy(Forms):
     def by_level(self) -> tuple[Array, ...]:
         """Numbers of the labels of each level, the top level first."""
         order = np.argsort(self.levels, kind="stable")
+        order.setflags(write=False)
         return tuple(np.split(order, np.cumsum(np.bincount(self.levels)[1:-1])))
 
     @cached_property
