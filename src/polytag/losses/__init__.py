@@ -13,12 +13,14 @@ from polytag.losses.db import DistributionBalanced
 from polytag.losses.epr import EPR, cardinality_penalty
 from polytag.losses.focal import Focal
 from polytag.losses.hill import Hill
+from polytag.losses.large_loss import LargeLoss
 from polytag.losses.lsep import LSEP
 from polytag.losses.pairwise import pairwise_exponential
 from polytag.losses.pairwise_hinge import PairwiseHinge
 from polytag.losses.partial_bce import PartialBCE
 from polytag.losses.pr import PR
 from polytag.losses.rfl import RebalancedFocal
+from polytag.losses.splc import SPLC
 from polytag.losses.warp import WARP
 
 __all__ = [
@@ -29,12 +31,14 @@ __all__ = [
     "EPR",
     "LSEP",
     "PR",
+    "SPLC",
     "WARP",
     "AssumeNegative",
     "BalancedSoftmax",
     "DistributionBalanced",
     "Focal",
     "Hill",
+    "LargeLoss",
     "Loss",
     "PairwiseExponential",
     "PairwiseHinge",

@@ -62,6 +62,9 @@ class Loss(nn.Module, abc.ABC):
         """Return what the constructor needs from the training labels, such as class counts; by default nothing."""
         return {}
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Hear that an epoch begins, counted from 0, for losses that change while a model trains; by default nothing."""
+
     @abc.abstractmethod
     def terms(self, logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"]) -> Float[Tensor, "b ..."]:
         """Return the loss of each cell, shape (b, q), or of each instance, shape (b,); never changes its inputs."""

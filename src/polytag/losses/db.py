@@ -62,7 +62,7 @@ class DistributionBalanced(Loss):
 
     Reference: Wu, Huang, Liu, Wang and Lin, "Distribution-balanced loss for multi-label classification in long-tailed datasets", ECCV 2020.
 
-    Differs: its paper also draws rows by class (three rows a class drawn); this is the loss alone. Nothing is shifted in place. Frequencies
+    Differs: its paper also draws rows by class; that is the selector ``class_aware``. Nothing is shifted in place. Frequencies
         stay half a row away from 0 and 1, so that labels without positives have a finite shift. Labels more frequent than one half are
         shifted the other way, as the formula says.
 

