@@ -11,6 +11,7 @@ import torch
 
 from polytag import Batch, Dataset, Table, Trainer
 from polytag.errors import ParameterError
+from polytag.losses import SPLC
 from polytag.models import CLIF, DELA, MLP, Linear
 from polytag.selectors import D2ACE, OHEM, AdaC, Adaptive, InfoBatch, Random
 from polytag.training import Callback, predict
@@ -21,11 +22,19 @@ B = 15
 """Two processes take 7 and 8 rows of it, four take 3, 4, 4 and 4."""
 
 
-def make_table(n: int = 61, d: int = 6, q: int = 4) -> Table:
+class DoubleTable(Table):
+    """Batches in double precision: what then differs between one process and several is more than the order of sums."""
+
+    def __getitem__(self, rows: Any) -> Batch:
+        batch = super().__getitem__(rows)
+        return batch._replace(x=batch.x.double(), y=batch.y.double())
+
+
+def make_table(n: int = 61, d: int = 6, q: int = 4, kind: type[Table] = Table) -> Table:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n, d))
     Y = (X @ rng.normal(size=(d, q)) + rng.normal(size=(n, q)) - 0.8 > 0).astype(np.uint8)
-    return Table(Dataset(X, Y))
+    return kind(Dataset(X, Y))
 
 
 class QuietDELA(DELA):
@@ -41,6 +50,7 @@ MODELS = {
     "dropout": lambda table: MLP.from_data(table, hidden=[12, 8], dropout=0.5),
     "clif": lambda table: CLIF.from_data(table, embedding=6, hidden=8),
     "dela": lambda table: QuietDELA.from_data(table, latent=4),
+    "splc": lambda table: Linear.from_data(table, loss=SPLC(0.5, trust_negatives=False)),
 }
 SELECTORS = {"random": Random, "adaptive": Adaptive, "adac": AdaC, "d2ace": D2ACE, "ohem": OHEM, "infobatch": InfoBatch}
 RUNS = {
@@ -49,6 +59,7 @@ RUNS = {
     "linear, d2ace": {},
     "linear, ohem": {},
     "linear, infobatch": {},
+    "splc, random": {},
     "mlp, adaptive": {},
     "clif, adac": {},
     "dela, adaptive": {},
@@ -88,10 +99,10 @@ class Death(Callback):
 def train(name: str, *watchers: Callback, epochs: int = 3, resume: Path | None = None) -> dict[str, Any]:
     """Train one of ``RUNS``, in as many processes as there are, and return all that must not depend on their number."""
     kind, chooser, *_ = name.split(", ")
-    table = make_table()
+    table = make_table(kind=DoubleTable)
     params = {"batch_size": B, "x": table.dataset.X, "seed": 3} | RUNS.get(name, {})
     params |= {} if chooser == "random" else {"warmup": 1}
-    model, selector, rows = MODELS[kind](table), SELECTORS[chooser](table.labels, **params), Rows()
+    model, selector, rows = MODELS[kind](table).double(), SELECTORS[chooser](table.labels, **params), Rows()
     # not Adam: where a gradient is zero but for rounding (a bias before batch norm), Adam walks at full speed into a random direction
     trainer = Trainer(epochs=epochs, lr=0.02, optimizer=torch.optim.SGD, optimizer_params={"momentum": 0.9}, clip_norm=1.0,
                       callbacks=(rows, *watchers))  # fmt: skip
@@ -112,10 +123,10 @@ def all_runs() -> dict[str, dict[str, Any]]:
 
 def objective(kind: str, b: int, weighted: str, training: bool = True) -> dict[str, Any]:
     """Return loss, logits, parts, gradients and buffers of one step on rows 0 .. b-1."""
-    table = make_table()
+    table = make_table(kind=DoubleTable)
     rng = torch.Generator().manual_seed(1)
     weight = {"": None, "rows": torch.rand(b, generator=rng), "cells": torch.rand(b, table.q, generator=rng)}[weighted]
-    model = MODELS[kind](table).train(training)
+    model = MODELS[kind](table).double().train(training)
     batch: Batch = table[torch.arange(b)]._replace(weight=weight)
     found = shared(model).objective(batch)
     found.loss.backward()

@@ -20,7 +20,7 @@ from polytag.models import Linear
 from polytag.training import LostProcessError, Sharded, joined, launch, shared
 from polytag.training.processes import is_writer, place, wait_for_all
 
-TOLERANCE = 1e-5
+TOLERANCE = 1e-9
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_all_processes_end_with_the_same_bits(name: str, many: list[dict[str, An
 def test_training_has_moved_the_weights(one: dict[str, Any]) -> None:
     for name in several.RUNS:
         start = several.MODELS[name.split(",")[0]](several.make_table()).state_dict()
-        assert any(np.abs(value - start[key].numpy()).max() > 100 * TOLERANCE for key, value in one["runs"][name]["weights"].items())
+        assert any(np.abs(value - start[key].numpy()).max() > 1e-3 for key, value in one["runs"][name]["weights"].items())
 
 
 @pytest.mark.parametrize("step", range(len(several.STEPS)), ids=lambda step: " ".join(map(str, several.STEPS[step])))
@@ -153,7 +153,7 @@ def test_the_example_runs_alone_and_under_torchrun(tmp_path: Path) -> None:
         done = subprocess.run([*command, str(EXAMPLE)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stderr
         assert "next batch equal: True" in done.stdout
-        assert float(done.stdout.strip().rpartition(" ")[2]) < TOLERANCE
+        assert float(done.stdout.strip().rpartition(" ")[2]) < 1e-5  # in single precision
 
 
 def test_one_process_alone() -> None:
