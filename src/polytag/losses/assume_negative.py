@@ -1,7 +1,6 @@
 """Assume negative: labels that nobody asked about are taken for absent."""
 
-import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from polytag.errors import ParameterError
@@ -38,6 +37,8 @@ class AssumeNegative(Loss):
         tensor([[0.6931, 0.6931, 0.3466]])
     """
 
+    assumes = True
+
     def __init__(self, label_smoothing: float = 0.0, *, weak: bool = False, eps: float = 0.0, reduction: str = "mean") -> None:
         super().__init__(reduction)
         if not 0 <= label_smoothing <= 0.5 or not eps >= 0:
@@ -50,7 +51,3 @@ class AssumeNegative(Loss):
         soft = y + self.label_smoothing * (1 - 2 * y)
         terms = soft * negative_log(logits, self.eps) + (1 - soft) * negative_log(-logits, self.eps)
         return terms.where(~unknown, terms / max(y.shape[1] - 1, 1)) if self.weak else terms
-
-    def counted_cells(self, y: Float[Tensor, "b q"]) -> Bool[Tensor, "b q"]:
-        """Say which cells have a part in the loss: all of them."""
-        return torch.ones_like(y, dtype=torch.bool)

@@ -1,7 +1,7 @@
 """What every loss is: a value for each cell or instance, computed from logits, and their mean."""
 
 import abc
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,8 +20,7 @@ class Loss(nn.Module, abc.ABC):
     """A multi-label loss on logits. Subclasses say what one cell (or one instance) costs; the mean over them is the loss.
 
     Labels are 0, 1 or NaN for unknown. A loss of cells must return finite values, with zero gradient, in the cells that are unknown; a
-    loss of instances leaves unknown labels out of each instance. Losses that assume something of unknown labels say so in
-    ``counted_cells``.
+    loss of instances leaves unknown labels out of each instance. Losses that assume something of unknown labels say so in ``assumes``.
 
     One that needs the class counts (or anything else) of the training labels takes them as arguments of its constructor and defines
     ``context``, so that ``from_data`` can supply them.
@@ -40,6 +39,9 @@ class Loss(nn.Module, abc.ABC):
         >>> round(float(BCE()(torch.zeros(2, 3), torch.ones(2, 3))), 4)
         0.6931
     """
+
+    assumes: ClassVar[bool] = False
+    """Unknown labels have a part in the loss: it assumes something of them."""
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
@@ -71,7 +73,7 @@ class Loss(nn.Module, abc.ABC):
 
     def counted_cells(self, y: Float[Tensor, "b q"]) -> Bool[Tensor, "b q"]:
         """Say which cells have a part in the loss, by default those with a known label; an instance counts if one of its cells does."""
-        return ~y.isnan()
+        return torch.ones_like(y, dtype=torch.bool) if self.assumes else ~y.isnan()
 
     def forward(
         self, logits: Float[Tensor, "b q"], y: Float[Tensor, "b q"], weight: Float[Tensor, "b ..."] | None = None

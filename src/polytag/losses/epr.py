@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from polytag.errors import ParameterError
@@ -44,6 +43,8 @@ class EPR(Loss):
         tensor([[0.6931, 0.0000, 0.0000]])
     """
 
+    assumes = True
+
     def __init__(self, k: float, *, eps: float = 0.0, reduction: str = "mean") -> None:
         super().__init__(reduction)
         if not k >= 0 or not eps >= 0:
@@ -60,10 +61,6 @@ class EPR(Loss):
         logits, y, unknown = known_labels(logits, y)
         known = y * negative_log(logits, self.eps) + (1 - y) * negative_log(-logits, self.eps)
         return known.masked_fill(unknown, 0.0) + cardinality_penalty(logits.sigmoid(), self.k)
-
-    def counted_cells(self, y: Float[Tensor, "b q"]) -> Bool[Tensor, "b q"]:
-        """Say which cells have a part in the loss: all of them."""
-        return torch.ones_like(y, dtype=torch.bool)
 
 
 def cardinality_penalty(proba: Float[Tensor, "b q"], k: float) -> Float[Tensor, ""]:

@@ -1,7 +1,7 @@
 """Hill loss: unknown labels are taken for negatives, but not for those that look positive."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from polytag.errors import ParameterError
@@ -38,6 +38,8 @@ class Hill(Loss):
         tensor([[0.7019, 0.2500, 0.2500]])
     """
 
+    assumes = True
+
     def __init__(self, height: float = 1.5, margin: float = 1.0, gamma: float = 2.0, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
         if not height >= 1 or not margin >= 0 or not gamma >= 0:
@@ -50,7 +52,3 @@ class Hill(Loss):
         proba = logits.sigmoid()
         positive = focal_terms(logits - self.margin, torch.ones_like(y), self.gamma)
         return positive.where(y == 1, (self.height - proba) * proba.square())
-
-    def counted_cells(self, y: Float[Tensor, "b q"]) -> Bool[Tensor, "b q"]:
-        """Say which cells have a part in the loss: all of them."""
-        return torch.ones_like(y, dtype=torch.bool)

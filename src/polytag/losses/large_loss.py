@@ -1,7 +1,7 @@
 """Large losses of unknown labels are not believed: the model learns the right ones first."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -47,6 +47,7 @@ class LargeLoss(Loss):
         tensor([[0.0000, 0.6931, 0.0000]])
     """
 
+    assumes = True
     share: Tensor
 
     def __init__(
@@ -73,10 +74,6 @@ class LargeLoss(Loss):
             y = y.masked_fill(doubted, 1.0)
         terms = y * negative_log(logits) + (1 - y) * negative_log(-logits)
         return terms if self.mode == "correct" else terms.masked_fill(doubted, 0.0)
-
-    def counted_cells(self, y: Float[Tensor, "b q"]) -> Bool[Tensor, "b q"]:
-        """Say which cells have a part in the loss: all of them."""
-        return torch.ones_like(y, dtype=torch.bool)
 
     def _doubted(self, logits: Tensor, unsure: Tensor) -> Tensor:
         """Return the unsure cells of the largest logits, which are those of the largest losses; no step waits for the device."""

@@ -1,7 +1,6 @@
 """PR: known positives should have higher probabilities than all other labels."""
 
-import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from polytag.errors import ParameterError
@@ -34,6 +33,8 @@ class PR(Loss):
         tensor([0.6667])
     """
 
+    assumes = True
+
     def __init__(self, margin: float = 1.0, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
         if not margin > 0:
@@ -44,7 +45,3 @@ class PR(Loss):
         """Return the loss of each instance."""
         _, excess = violations(at_least_float32(logits).sigmoid(), y == 1, y != 1, self.margin)
         return excess.sum(dim=1) / y.shape[1]
-
-    def counted_cells(self, y: Float[Tensor, "b q"]) -> Bool[Tensor, "b q"]:
-        """Say which cells have a part in the loss: all of them."""
-        return torch.ones_like(y, dtype=torch.bool)

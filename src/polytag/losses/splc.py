@@ -1,7 +1,7 @@
 """SPLC: unknown labels that the model is sure of are taken for present, all others for absent."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from polytag.errors import ParameterError
@@ -46,6 +46,7 @@ class SPLC(Loss):
         tensor([[0.1269, 2.1269, 0.1269]])
     """
 
+    assumes = True
     corrects: Tensor
 
     def __init__(
@@ -76,7 +77,3 @@ class SPLC(Loss):
         unsure = unknown if self.trust_negatives else y != 1
         y = y.masked_fill(unsure & (logits.detach().sigmoid() > self.cut) & self.corrects, 1.0)
         return focal_terms(logits - self.margin * y, y, self.gamma)
-
-    def counted_cells(self, y: Float[Tensor, "b q"]) -> Bool[Tensor, "b q"]:
-        """Say which cells have a part in the loss: all of them."""
-        return torch.ones_like(y, dtype=torch.bool)
