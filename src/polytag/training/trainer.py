@@ -59,7 +59,7 @@ class Trainer:
         patience: Epochs without a better value after which training stops; ``None`` never stops early.
         keep: ``"best"`` leaves the model with the weights of the best validation epoch, ``"last"`` with those of the last one.
         precision: ``"float32"``, ``"bfloat16"`` or (on a GPU) ``"float16"``; the latter two run the forward pass under autocast.
-        compile: Compile the objective with ``torch.compile``: slow at the first batches, faster at each later one of a small network. It
+        compile: Compile the objective with ``torch.compile``: slow at the first batches, hardly faster later on the CPUs measured. It
             needs a C++ compiler on the CPU, Triton on a GPU. Results differ from the plain ones by rounding, and those of dropout and
             noise in what is drawn, which the seed decides all the same. Prediction, evaluation and the model's state stay plain.
         measure_train_loss: Record the loss on all training rows after each epoch, in evaluation mode and outside the timer.
