@@ -277,6 +277,11 @@ def test_the_report_holds_everything(tmp_path: Path) -> None:
     assert reproduction_csv(result) == (tmp_path / "table.csv").read_text(encoding="utf-8")
 
 
+def test_unfinished_data_sets_of_a_method_share_a_line(tmp_path: Path) -> None:
+    values = {key: value for key, value in ALL.items() if key[0] != "FL" and key != ("BCE", "B")}
+    assert sorted(made(tmp_path, values).missing()) == ["BCE on B: 0 of 2 cells", "FL on A, B: 0 of 2 cells each"]
+
+
 def test_nothing_is_said_where_nothing_ran(tmp_path: Path) -> None:
     result = made(tmp_path, {("nobody", "A"): 0.1})
     grids = reproduction_grids(result, Frame("A paper", control="BCE"))

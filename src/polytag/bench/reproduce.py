@@ -206,12 +206,12 @@ class Reproduced:
         return [record for record in self._cells.get((method, case), []) if record is not None]
 
     def missing(self) -> list[str]:
-        """Name the methods and data sets with cells that have no record."""
-        found = []
+        """Name the methods and data sets with cells that have no record: a line for all data sets that lack as many of a method."""
+        found: dict[tuple[str, str], list[str]] = {}
         for (method, case), cells in self._cells.items():
             if None in cells:
-                found.append(f"{method} on {case}: {len(cells) - cells.count(None)} of {len(cells)} cells")
-        return found
+                found.setdefault((method, f"{len(cells) - cells.count(None)} of {len(cells)} cells"), []).append(case)
+        return [f"{method} on {', '.join(cases)}: {count}{' each' if len(cases) > 1 else ''}" for (method, count), cases in found.items()]
 
     def values(self, method: str, case: str, metric: str) -> Array:
         """Return a metric for every finished cell in which it is defined."""
